@@ -1,0 +1,154 @@
+"""What the ranks must agree on when they make a call together.
+
+A note says what one rank is about to do; `compare` holds it against the notes of the
+others.  Aspects that must be equal::
+
+    message      dtype, shape, and the label where both sides give one
+    collective   op, dtype, shape, root, reduction; in an all-to-all, that what r sends
+                 to q is what q expects of r; and the line of the program or the label
+
+The last aspect finds two like collectives in swapped order, which torch takes for one.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from dlsys_code.world import journal
+from dlsys_code.world.board import Board, Note
+
+ROOTED = {"broadcast", "reduce", "gather", "scatter"}
+
+
+class Mismatch(RuntimeError):
+    """The ranks disagree about a call; str() lists what each of them does.
+
+    odd: the rank that disagrees with most others, the highest of equals.
+    line: where that rank makes the call.
+    """
+
+    def __init__(self, notes: dict[int, Note]):
+        ranks = sorted(notes)
+        against = {
+            a: [b for b in ranks if difference(notes[a], notes[b], a, b)] for a in ranks
+        }
+        self.odd = max(ranks, key=lambda rank: (len(against[rank]), rank))
+        self.line = str(notes[self.odd]["at"])
+        other = against[self.odd][0]
+        aspect = difference(notes[self.odd], notes[other], self.odd, other)
+        lines = [f"rank {r}: {notes[r]['text']} at {notes[r]['at']}" for r in ranks]
+        super().__init__("\n  ".join([f"{aspect} differs", *lines]))
+
+
+def compare(board: Board, key: str, note: Note, members: Sequence[int]) -> None:
+    """Pin up `note`, then raise `Mismatch` if a member's note for `key` disagrees.
+
+    members: ranks of the whole world that take part in the call, this one among them.
+    """
+    board.pin(key, note)
+    for other in members:
+        theirs = board.note(key, other) if other != board.rank else None
+        if theirs is not None and difference(note, theirs, board.rank, other):
+            raise Mismatch(board.wait_for(key, {board.rank, *members}))
+
+
+def difference(mine: Note, theirs: Note, me: int, other: int) -> str | None:
+    """Return the first aspect in which two notes of one call disagree, or None.
+
+    Lines of the program are compared only where neither side has a label, and only
+    for calls that every rank makes from the same line (a root may stand in a branch).
+    """
+    for aspect in ("op", "dtype", "shape", "root", "reduction", "label"):
+        if aspect in mine and aspect in theirs and mine[aspect] != theirs[aspect]:
+            return aspect
+    if "splits" in mine and "splits" in theirs:
+        if mine["splits"][0].get(str(other)) != theirs["splits"][1].get(str(me)):
+            return "splits"
+        if theirs["splits"][0].get(str(me)) != mine["splits"][1].get(str(other)):
+            return "splits"
+    unlabelled = "label" not in mine and "label" not in theirs
+    if unlabelled and mine.get("line") != theirs.get("line"):
+        return "line"
+    return None
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in nested lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def dtype_name(x: Tensor) -> str:
+    """Return "float32" for torch.float32."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _with_label(note: Note) -> Note:
+    labels = journal.current().labels
+    return note | {"label": "/".join(labels)} if labels else note
+
+
+def describe_message(kind: str, tensors: list[Tensor], site: str) -> Note:
+    """Return the note for one end of a message; both ends must agree on it."""
+    (x,) = tensors
+    text = f"{kind} {dtype_name(x)} {tuple(x.shape)}"
+    note = {"dtype": dtype_name(x), "shape": list(x.shape), "text": text, "at": site}
+    return _with_label(note)
+
+
+def describe_collective(op, alike, args, kwargs, site, members) -> Note:
+    """Return the note for a collective; every rank must agree on it."""
+    options = next(
+        (a for a in (*args, *kwargs.values()) if hasattr(a, "timeout")), None
+    )
+    note: Note = {"op": op}
+    if alike is not None:
+        tensors = list(tensors_in(args[alike]))
+        note["dtype"] = ", ".join(dtype_name(x) for x in tensors)
+        note["shape"] = [list(x.shape) for x in tensors]
+    elif op == "all_to_all":
+        note["dtype"] = dtype_name(next(tensors_in(args)))
+        note["splits"] = splits(args, members)
+    if op in ROOTED:
+        note["root"] = members[options.rootRank]
+    else:
+        note["line"] = site
+    if hasattr(options, "reduceOp"):
+        note["reduction"] = options.reduceOp.op.name
+    note = _with_label(note)
+    shown = [
+        note.get("dtype"),
+        *map(tuple, note.get("shape", ())),
+        note.get("reduction"),
+    ]
+    words = [op, *(str(part) for part in shown if part is not None)]
+    words += [f"root {note['root']}"] if "root" in note else []
+    for what, parts in zip(("sends", "expects"), note.get("splits", ()), strict=False):
+        words += [what, str(list(parts.values()))]
+    words += [f"label {note['label']}"] if "label" in note else []
+    return note | {"text": " ".join(words), "at": site}
+
+
+def splits(args, members: tuple[int, ...]) -> tuple[dict, dict]:
+    """Return how many elements go to, and are expected from, each member."""
+    received, sent, *sizes = args
+    if isinstance(received, Tensor):
+        out_rows, in_rows = sizes[:2]
+        parts = (
+            _rows(sent, in_rows, len(members)),
+            _rows(received, out_rows, len(members)),
+        )
+    else:
+        parts = [x.numel() for x in sent], [x.numel() for x in received]
+    keys = [str(m) for m in members]
+    sent_to, expected_from = (dict(zip(keys, part, strict=True)) for part in parts)
+    return sent_to, expected_from
+
+
+def _rows(x: Tensor, rows: list[int], p: int) -> list[int]:
+    """Return the elements in each part of `x`; no rows given means equal parts."""
+    each = x.numel() // x.shape[0] if x.ndim and x.shape[0] else 0
+    return [n * each for n in rows] if rows else [x.numel() // p] * p

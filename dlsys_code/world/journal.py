@@ -1,0 +1,150 @@
+"""What one rank writes down about its own calls while a program runs.
+
+Every rank has one journal at a time, `current()`.  It always counts; it keeps events
+only when a call is traced.  The program adds what the process group cannot see::
+
+    with compute("forward"):        a span of work between two messages
+    with label("gradients"):        a name for the calls inside, which checks compare
+
+Counts need no clock and cost a microsecond; they are what proves, at the end of a call,
+that every message sent was also received.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<frozen")
+
+
+class Channel(NamedTuple):
+    """One direction between two ranks; messages on it arrive in the order sent."""
+
+    group: str
+    source: int  # ranks of the whole world, as in events
+    destination: int
+    tag: int
+
+
+@dataclass(slots=True)
+class Event:
+    """One message, collective or span of compute, on one rank.
+
+    bytes: of the message; of a collective, its larger side on this rank (the "size" of
+    nccl-tests), which is not what the wire carries.  start_s, end_s: seconds; ranks of
+    one host share a clock.  end_s is None if the program never waited for the end.
+    """
+
+    seq: int
+    kind: str  # "send", "recv", "collective", "compute" or "control"
+    op: str
+    rank: int
+    start_s: float
+    end_s: float | None = None
+    bytes: int = 0
+    dtype: str = ""
+    peer: int | None = None  # rank of the whole world
+    tag: int = 0
+    group: tuple[int, ...] = ()
+    label: str = ""
+    site: str = ""
+
+
+@dataclass
+class Journal:
+    """The notes of one rank during one call of a program."""
+
+    rank: int = 0
+    traced: bool = False
+    events: list[Event] = field(default_factory=list)
+    sent: Counter[Channel] = field(default_factory=Counter)
+    received: Counter[Channel] = field(default_factory=Counter)
+    collectives: Counter[tuple[str, tuple[int, ...]]] = field(default_factory=Counter)
+    last_site: dict[Channel, str] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+
+    def begin(self, kind: str, op: str, **details: object) -> Event | None:
+        """Open an event now; None when this call is not traced."""
+        if not self.traced:
+            return None
+        event = Event(
+            len(self.events), kind, op, self.rank, time.perf_counter(), **details
+        )
+        self.events.append(event)
+        return event
+
+
+_journal = Journal()
+
+
+def current() -> Journal:
+    """Return the journal of this rank."""
+    return _journal
+
+
+def open_journal(journal: Journal) -> Journal:
+    """Make `journal` the one that `current` returns, and return it."""
+    global _journal
+    _journal = journal
+    return journal
+
+
+def end(event: Event | None) -> None:
+    """Close an event now, unless it was closed before or is not kept."""
+    if event is not None and event.end_s is None:
+        event.end_s = time.perf_counter()
+
+
+@contextmanager
+def compute(name: str) -> Iterator[None]:
+    """Mark the work inside as one span of compute in the trace of this rank."""
+    event = _journal.begin("compute", name)
+    try:
+        yield
+    finally:
+        end(event)
+
+
+@contextmanager
+def label(name: str) -> Iterator[None]:
+    """Name the calls inside.  Where both ranks name a call, the names are compared.
+
+    Without a label World(checked=True) tells like calls apart by their line; calls from
+    one line of a loop, or the same call from two branches of an if, need a label.
+    """
+    _journal.labels.append(name)
+    try:
+        yield
+    finally:
+        _journal.labels.pop()
+
+
+def short_path(filename: str) -> str:
+    """Return a file's name without what differs between machines.
+
+    A notebook cell becomes "<cell>", a file of this package "dlsys_code/...", any other
+    file its last part.
+    """
+    path = filename.replace("\\", "/")
+    if "ipykernel_" in path:
+        return "<cell>"
+    _, package, inside = path.rpartition("/dlsys_code/")
+    return f"dlsys_code/{inside}" if package else path.rpartition("/")[2]
+
+
+def call_site() -> str:
+    """Return the line of the program that led here, for example "<cell> line 5"."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(SKIPPED):
+            return f"{short_path(filename)} line {frame.f_lineno}"
+        frame = frame.f_back
+    return "a thread of torch"

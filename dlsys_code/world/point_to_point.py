@@ -1,0 +1,77 @@
+"""One process hands a tensor to another; everything else is built from this.
+
+These four functions are the only place in the package that moves a message.  Ranks
+are ranks of the group that is passed, from 0 to group.size() - 1.
+
+A message of n bytes over a link with latency alpha [s] and inverse bandwidth
+beta [s/byte] takes::
+
+    time = alpha + beta n     (Hockney 1994)
+
+Both sides must agree on shape and dtype: the receiver says what it expects.  Where they
+differ, torch ends the process without a Python error; a World(n, checked=True) names
+both sides instead.
+
+Sources: torch.distributed, "Point-to-point communication"; R. W. Hockney, "The
+communication challenge for MPP", Parallel Computing 20 (1994) 389-398.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+
+def send(x: Tensor, group: ProcessGroup, *, to: int) -> None:
+    """Hand `x` to rank `to`; return when `x` may be changed again.
+
+    x: any shape and dtype, unchanged.
+    Errors: ValueError when `to` is this rank or not in the group.
+    """
+    dist.send(x.contiguous(), group=group, group_dst=_peer(to, group))
+
+
+def receive(like: Tensor, group: ProcessGroup, *, source: int) -> Tensor:
+    """Wait for the next tensor from rank `source` and return it.
+
+    like: a tensor of the shape and dtype to come; its values do not matter.
+    Returns: same shape.
+    Errors: ValueError when `source` is this rank or not in the group.
+    """
+    arrived = torch.empty_like(like, memory_format=torch.contiguous_format)
+    dist.recv(arrived, group=group, group_src=_peer(source, group))
+    return arrived
+
+
+def exchange(x: Tensor, group: ProcessGroup, *, to: int, source: int) -> Tensor:
+    """Send `x` to rank `to` while receiving a tensor like it from rank `source`.
+
+    x: any shape and dtype, unchanged.  Returns: same shape.
+    Sending and receiving run at once: two blocking sends face to face never end.
+    Errors: ValueError when a peer is this rank or not in the group.
+    """
+    outgoing = x.contiguous()
+    arrived = torch.empty_like(outgoing)
+    sending = dist.isend(outgoing, group=group, group_dst=_peer(to, group))
+    dist.recv(arrived, group=group, group_src=_peer(source, group))
+    sending.wait()
+    return arrived
+
+
+def shift(x: Tensor, group: ProcessGroup, by: int = 1) -> Tensor:
+    """Send `x` to rank + by, round the circle, while receiving from rank - by.
+
+    x: any shape and dtype, alike on every rank, unchanged.  Returns: same shape.
+    Errors: ValueError when `by` is a multiple of the group's size.
+    """
+    p, r = group.size(), group.rank()
+    return exchange(x, group, to=(r + by) % p, source=(r - by) % p)
+
+
+def _peer(rank: int, group: ProcessGroup) -> int:
+    if not 0 <= rank < group.size() or rank == group.rank():
+        raise ValueError(
+            f"rank {group.rank()} of {group.size()} has no peer {rank}: "
+            "a peer is another rank of the same group"
+        )
+    return rank
