@@ -41,13 +41,14 @@ def source(thing: object, *, docstring: bool = True) -> Listing:
         code = textwrap.dedent(inspect.getsource(thing)).strip("\n")
     except (TypeError, OSError):
         raise TypeError(
-            f"no Python source for {thing!r}: source() takes a function, class or module"
+            f"no Python source for {thing!r}; source() takes a function, "
+            "class or module"
         ) from None
     return Listing(_caption(thing), code if docstring else _without_docstrings(code))
 
 
 def _caption(thing: object) -> str:
-    """The file as the reader finds it in the repository, e.g. a/b.py or a/__init__.py."""
+    """The file as the repository has it, e.g. a/b.py or a/__init__.py."""
     module = thing if inspect.ismodule(thing) else sys.modules[thing.__module__]
     if module.__name__ == "__main__":
         return thing.__qualname__  # written in the notebook itself

@@ -1,4 +1,4 @@
-"""`source` shows exactly what the file says, in the forms that the readers' tools take."""
+"""`source` shows what the file says, in the forms that the readers' tools take."""
 
 import dataclasses
 import inspect

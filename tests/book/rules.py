@@ -1,0 +1,112 @@
+"""What every committed notebook must satisfy; each rule yields one line per fault."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from nbformat import NotebookNode
+
+from dlsys_code.book.outputs import IGNORE_OUTPUT, MACHINE_PATH
+
+CODE_LINES = 15
+OUTPUT_LINES = 20
+LISTING_LINES = 40  # of one displayed piece of the package
+SHOWN_INSTEAD_OF_TEXT = {"text/html", "text/markdown", "image/svg+xml", "image/png"}
+PHRASES = re.compile(
+    "随着[^，。]*的发展|值得注意的是|综上所述|众所周知|至关重要|赋能|让我们|不仅[^。]*而且|！"
+)
+
+
+def faults(notebook: NotebookNode) -> list[str]:
+    """All faults of a notebook, empty for a good one."""
+    rules = (directives, lengths, order, silent_neighbours, unchecked, phrases, paths)
+    return [fault for rule in rules for fault in rule(notebook)]
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def directives(notebook: NotebookNode) -> Iterator[str]:
+    """JupyterLab and GitHub would show a directive's markup as it stands."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith(":::") or re.match(r"\s*(```+|~~~+)\{", line):
+                    yield f"directive in a text cell: {line}"
+
+
+def lengths(notebook: NotebookNode) -> Iterator[str]:
+    """Code and outputs fit a page."""
+    for cell in code_cells(notebook):
+        lines, where = len(cell.source.splitlines()), f"[{cell.execution_count}]"
+        if lines > CODE_LINES:
+            yield f"{where} {lines} lines of code, at most {CODE_LINES}"
+        lines = sum(len(seen_text(o).splitlines()) for o in cell.outputs)
+        if lines > OUTPUT_LINES:
+            yield f"{where} {lines} lines of output, at most {OUTPUT_LINES}"
+        for output in cell.outputs:
+            lines = len(output.get("data", {}).get("text/markdown", "").splitlines())
+            if lines > LISTING_LINES:
+                yield f"{where} listing of {lines} lines, at most {LISTING_LINES}"
+
+
+def seen_text(output: NotebookNode) -> str:
+    """The lines of an output that a page shows as text."""
+    if output.output_type == "stream":
+        return output.text
+    if output.output_type == "error":
+        return "\n".join(output.traceback)
+    instead = SHOWN_INSTEAD_OF_TEXT & output.data.keys()
+    return "" if instead else output.data.get("text/plain", "")
+
+
+def order(notebook: NotebookNode) -> Iterator[str]:
+    """Cells ran once, from the first to the last: nbval skips those that never ran."""
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"cells were not run in order from a new kernel: {counts}"
+
+
+def silent_neighbours(notebook: NotebookNode) -> Iterator[str]:
+    """Text stands between code cells, but for a measurement and its assertion."""
+    for cell, following in pairwise(notebook.cells):
+        if (
+            cell.cell_type == following.cell_type == "code"
+            and IGNORE_OUTPUT not in tags(cell)
+        ):
+            yield f"no text between [{cell.execution_count}] and the next code cell"
+
+
+def unchecked(notebook: NotebookNode) -> Iterator[str]:
+    """No cell escapes nbval, and what is measured is followed by a claim about it."""
+    cells = code_cells(notebook)
+    for cell, following in pairwise([*cells, None]):
+        where = f"[{cell.execution_count}]"
+        if "nbval-skip" in tags(cell) or "NBVAL_" in cell.source:
+            yield f"{where} hides from nbval"
+        claim = following.source if following else ""
+        if IGNORE_OUTPUT in tags(cell) and not re.search(r"^\s*assert\b", claim, re.M):
+            yield f"{where} is not compared, and the next code cell asserts nothing"
+
+
+def phrases(notebook: NotebookNode) -> Iterator[str]:
+    """Rule 6 of the book's prose, outside of code."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.DOTALL)
+            for found in PHRASES.finditer(prose):
+                yield f"phrase to avoid: {found.group()}"
+
+
+def paths(notebook: NotebookNode) -> Iterator[str]:
+    """No output tells on which machine it was made."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            text = seen_text(output)
+            if found := MACHINE_PATH.search(text) or re.search(r"/tmp/|/home/", text):
+                yield f"[{cell.execution_count}] path of a machine: {found.group()}"
