@@ -5,7 +5,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,17 @@ def lines(name: str) -> Iterator[str]:
 
 def names(name: str) -> set[str]:
     return {canonical(PIN.match(line).group(1)) for line in lines(name)}
+
+
+def brought_by_extras(name: str) -> set[str]:
+    """What `pin[extra]` installs beside `pin`, as its own metadata says."""
+    brought = set()
+    for pin, extras in (PIN.match(line).groups() for line in lines(name)):
+        for extra in (extras or "").strip("[]").split(","):
+            for need in requires(pin) or []:
+                if re.search(rf"""extra == ['"]{extra}['"]""", need):
+                    brought.add(canonical(re.match(r"[\w.-]+", need).group()))
+    return brought
 
 
 def declared_by_package() -> set[str]:
@@ -77,7 +88,7 @@ def test_rendering_needs_a_part_of_what_testing_needs_and_no_torch():
 
 
 def test_every_import_is_required():
-    required = names("requirements.txt")
+    required = names("requirements.txt") | brought_by_extras("requirements.txt")
     found = third_party(python_files())
     assert {"torch", "pytest"} <= found.keys()
     missing = {name for name, providers in found.items() if not providers & required}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+import autocorrect_py
 from nbformat import NotebookNode
 
 from dlsys_code.book.outputs import IGNORE_OUTPUT, MACHINE_PATH
@@ -19,8 +20,12 @@ PHRASES = re.compile(
 
 def faults(notebook: NotebookNode) -> list[str]:
     """All faults of a notebook, empty for a good one."""
-    rules = (directives, lengths, order, silent_neighbours, unchecked, phrases, paths)
-    return [fault for rule in rules for fault in rule(notebook)]
+    of_cells = (directives, lengths, order, silent_neighbours, unchecked, paths)
+    found = [fault for rule in of_cells for fault in rule(notebook)]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found += [*phrases(cell.source), *typography(cell.source)]
+    return found
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -94,15 +99,6 @@ def unchecked(notebook: NotebookNode) -> Iterator[str]:
             yield f"{where} is not compared, and the next code cell asserts nothing"
 
 
-def phrases(notebook: NotebookNode) -> Iterator[str]:
-    """Rule 6 of the book's prose, outside of code."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            prose = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.DOTALL)
-            for found in PHRASES.finditer(prose):
-                yield f"phrase to avoid: {found.group()}"
-
-
 def paths(notebook: NotebookNode) -> Iterator[str]:
     """No output tells on which machine it was made."""
     for cell in code_cells(notebook):
@@ -110,3 +106,17 @@ def paths(notebook: NotebookNode) -> Iterator[str]:
             text = seen_text(output)
             if found := MACHINE_PATH.search(text) or re.search(r"/tmp/|/home/", text):
                 yield f"[{cell.execution_count}] path of a machine: {found.group()}"
+
+
+def phrases(markdown: str) -> Iterator[str]:
+    """Words that say nothing, and exclamation marks; code may hold either."""
+    prose = re.sub(r"```.*?```|`[^`]*`", "", markdown, flags=re.DOTALL)
+    for found in PHRASES.finditer(prose):
+        yield f"phrase to avoid: {found.group()}"
+
+
+def typography(markdown: str) -> Iterator[str]:
+    """Space between Chinese and Latin, full-width punctuation in Chinese."""
+    for line in autocorrect_py.lint_for(markdown, "markdown").lines:
+        if line.old != line.new:
+            yield f"typography: {line.old} -> {line.new}"

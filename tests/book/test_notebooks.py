@@ -6,10 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from rules import faults
+from rules import faults, phrases, typography
 
 from dlsys_code.book import notebooks as tool
-from dlsys_code.book.fingerprint import changes, fingerprint
+from dlsys_code.book.fingerprint import ROOT, changes, fingerprint
 from dlsys_code.book.outputs import normalised
 
 COMMITTED = tool.notebooks()
@@ -42,6 +42,11 @@ def test_stored_outputs_come_from_todays_code(path):
     notebook = nbformat.read(path, as_version=4)
     changed = changes(notebook.metadata.get("dlsys", {}), fingerprint(notebook))
     assert changed == [], f"{path.name} is stale: run make refresh"
+
+
+def test_the_readme_keeps_the_rules_of_prose():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [*phrases(text), *typography(text)] == []
 
 
 # ---------------------------------------------------------------- the rules
@@ -97,6 +102,8 @@ def test_a_good_notebook_has_no_faults():
         ([code(metadata={"tags": ["nbval-ignore-output"]})], "asserts nothing"),
         ([new_markdown_cell("随着模型规模的发展，集群变大")], "随着模型规模的发展"),
         ([new_markdown_cell("环很快！")], "！"),
+        ([new_markdown_cell("每个rank 发一次")], "每个 rank 发一次"),
+        ([new_markdown_cell("发一次,收一次。")], "发一次，收一次"),
         ([code(outputs=[error_at("/srv/book/")])], "path of a machine"),
     ],
 )
