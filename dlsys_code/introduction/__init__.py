@@ -1,0 +1,1 @@
+"""Chapter 1: why one machine is not enough."""

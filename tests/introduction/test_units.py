@@ -1,0 +1,66 @@
+"""A gigabyte is not a gibibyte and a bit is not a byte."""
+
+import pytest
+
+from dlsys_code.introduction.units import (
+    GB,
+    KB,
+    MB,
+    TB,
+    Gbit,
+    GiB,
+    Kbit,
+    KiB,
+    Mbit,
+    MiB,
+    TiB,
+    ms,
+    show_bytes,
+    show_time,
+    us,
+)
+
+
+def test_prefixes_are_those_of_the_standard():
+    assert (KB, MB, GB, TB) == (1e3, 1e6, 1e9, 1e12)
+    assert (KiB, MiB, GiB, TiB) == (1024, 1024**2, 1024**3, 1024**4)
+    assert 8 * Kbit == KB and 8 * Mbit == MB and 8 * Gbit == GB
+    assert 1000 * us == pytest.approx(ms)
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (1024, "1 KiB"),
+        (1.5 * MiB, "1.5 MiB"),
+        (GiB - 1, "1,024 MiB"),
+        (3 * TiB, "3 TiB"),
+        (2048 * TiB, "2,048 TiB"),
+        (10.24, "10.2 B"),
+    ],
+)
+def test_bytes_are_shown_in_binary_units(n, text):
+    assert show_bytes(n) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 us"),
+        (85e-6, "85 us"),
+        (1.234e-3, "1.23 ms"),
+        (2, "2 s"),
+        (3600, "3,600 s"),
+    ],
+)
+def test_times_are_shown_in_the_largest_unit(seconds, text):
+    assert show_time(seconds) == text
+
+
+def test_negative_quantities_are_refused():
+    with pytest.raises(ValueError, match="not -1"):
+        show_bytes(-1)
+    with pytest.raises(ValueError, match="not -0.5"):
+        show_time(-0.5)
