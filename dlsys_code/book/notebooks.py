@@ -1,4 +1,4 @@
-"""Run the chapters, report what differs from the stored run, and store a new one.
+"""Run the chapters, report what differs from the stored run, and store a new one::
 
     python -m dlsys_code.book.notebooks execute [--store] [NOTEBOOK ...]
     python -m dlsys_code.book.notebooks refresh [NOTEBOOK ...]

@@ -61,11 +61,11 @@ def lengths(notebook: NotebookNode) -> Iterator[str]:
 
 
 def seen_text(output: NotebookNode) -> str:
-    """The lines of an output that a page shows as text."""
+    """The lines of an output that a page shows as text; of an error its message."""
     if output.output_type == "stream":
         return output.text
     if output.output_type == "error":
-        return "\n".join(output.traceback)
+        return f"{output.ename}: {output.evalue}"
     instead = SHOWN_INSTEAD_OF_TEXT & output.data.keys()
     return "" if instead else output.data.get("text/plain", "")
 
@@ -103,7 +103,7 @@ def paths(notebook: NotebookNode) -> Iterator[str]:
     """No output tells on which machine it was made."""
     for cell in code_cells(notebook):
         for output in cell.outputs:
-            text = seen_text(output)
+            text = "\n".join([seen_text(output), *output.get("traceback", [])])
             if found := MACHINE_PATH.search(text) or re.search(r"/tmp/|/home/", text):
                 yield f"[{cell.execution_count}] path of a machine: {found.group()}"
 
