@@ -12,7 +12,7 @@ and a price that does, with alpha [s], beta [s/byte] and gamma [s/byte]::
 
     time = rounds x alpha + serial_bytes x beta + serial_reduced x gamma
 
-The formulas here are held against the messages of real runs in the tests of `primitive`.
+Tests hold the formulas against the messages of real runs.
 
 Sources: E. Chan, M. Heimlich, A. Purkayastha and R. van de Geijn, "Collective
 communication: theory, practice, and experience", Concurrency and Computation: Practice
