@@ -40,6 +40,7 @@ class Event:
     bytes: of the message; of a collective, its larger side on this rank (the "size" of
     nccl-tests), which is not what the wire carries.  start_s, end_s: seconds; ranks of
     one host share a clock.  end_s is None if the program never waited for the end.
+    payload: the values of a message sent, if it has at most 64 bytes.
     """
 
     seq: int
@@ -55,6 +56,7 @@ class Event:
     group: tuple[int, ...] = ()
     label: str = ""
     site: str = ""
+    payload: tuple[float, ...] = ()
 
 
 @dataclass

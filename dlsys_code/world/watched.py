@@ -32,6 +32,7 @@ from dlsys_code.world.board import Board
 from dlsys_code.world.journal import Channel, Event
 
 NAME = "watched"
+SMALL = 64  # bytes; the values of a smaller message are kept in a trace
 Transport = Callable[[dist.Store, int, int, timedelta], dist.ProcessGroup]
 
 # method of a process group -> (op as torch.distributed calls it, argument that every
@@ -126,9 +127,12 @@ class Watched(dist.ProcessGroup):
         if self.board is not None:
             key = "/".join(map(str, (*channel, counts[channel])))
             compare(self.board, key, describe_message(kind, tensors, site), (peer,))
-        return journal.current().begin(
-            kind, kind, **self._details(tensors, site), peer=peer, tag=channel.tag
-        )
+        if not journal.current().traced:
+            return None
+        details = self._details(tensors, site) | {"peer": peer, "tag": channel.tag}
+        if kind == "send" and tensors[0].nbytes <= SMALL:
+            details["payload"] = tuple(tensors[0].flatten().tolist())
+        return journal.current().begin(kind, kind, **details)
 
     def _collective(self, method: str, *args, **kwargs) -> dist.Work:
         notes, (op, alike) = journal.current(), COLLECTIVES[method]
