@@ -1,4 +1,6 @@
-"""Run the chapters, report what differs from the stored run, and store a new one::
+"""Run the chapters, report what differs from the stored run, and store a new one.
+
+The two commands::
 
     python -m dlsys_code.book.notebooks execute [--store] [NOTEBOOK ...]
     python -m dlsys_code.book.notebooks refresh [NOTEBOOK ...]
