@@ -51,7 +51,9 @@ def main() -> int:
 def software() -> Iterable[Finding]:
     """Say which Python, torch and system this is."""
     system = f"{platform.system()} {platform.machine()}"
-    yield Finding(f"Python {platform.python_version()}，torch {torch.__version__}，{system}")
+    yield Finding(
+        f"Python {platform.python_version()}，torch {torch.__version__}，{system}"
+    )
 
 
 def gpus() -> Iterable[Finding]:
@@ -116,7 +118,7 @@ def ranks() -> Iterable[Finding]:
 
 
 def memory_of_a_rank() -> int | None:
-    """Add up ones over the ranks; return the memory this rank shares with none [bytes]."""
+    """Add up ones over the ranks; return the bytes that only this rank uses."""
     total = torch.ones(1)
     dist.all_reduce(total)
     if total.item() != dist.get_world_size():
@@ -150,12 +152,16 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Iterable[Finding]:
 def namespaces() -> Iterable[Finding]:
     """Make a network namespace, as an emulated cluster needs one for each host."""
     if sys.platform != "linux" or not shutil.which("unshare"):
-        yield Finding("没有 Linux 网络命名空间：不能在一台机器上模拟多台主机，其余不受影响")
+        yield Finding(
+            "没有 Linux 网络命名空间：不能在一台机器上模拟多台主机，其余不受影响"
+        )
         return
     flags = "-n" if os.geteuid() == 0 else "-Urn"
     made = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True)
     if made.returncode == 0:
         yield Finding("可以建网络命名空间：能在一台机器上模拟多台主机")
     else:
-        cure = "用 root 运行，或由管理员执行 sysctl -w kernel.unprivileged_userns_clone=1"
+        cure = (
+            "用 root 运行，或由管理员执行 sysctl -w kernel.unprivileged_userns_clone=1"
+        )
         yield Finding(f"不能建网络命名空间：{made.stderr.strip()}", cure)
