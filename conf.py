@@ -8,8 +8,8 @@ import mathjax
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-# API pages and links from code come from static analysis.  None makes a name
-# impossible to import, so the site is the same with and without torch installed.
+# Links from code come from static analysis.  None makes a name impossible to import,
+# so they are the same with and without torch installed.
 sys.modules["dlsys_code"] = sys.modules["torch"] = None
 
 project = "分布式集群"
@@ -22,6 +22,7 @@ extensions = [
     "sphinx_codeautolink",
     "sphinx_copybutton",
     "alt_text",
+    "api_pages",
     "builtin_types",
     "chinese_search",
     "short_traceback",
@@ -40,9 +41,10 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "dollarmath"]
 
-# API pages.
+# API pages come from static analysis too.
 autoapi_dirs = ["dlsys_code"]
 autoapi_root = "api"
+autoapi_keep_files = True
 autoapi_add_toctree_entry = False  # index.rst lists api/dlsys_code/index itself
 autoapi_options = ["members", "undoc-members", "show-inheritance"]
 autoapi_template_dir = "_templates/autoapi"

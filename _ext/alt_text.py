@@ -23,7 +23,7 @@ def words_in(svg: Path) -> str:
 
 
 def describe_images(app: Sphinx, doctree: nodes.document) -> None:
-    """Fill in the missing `alt` of every image of a page; warn where nothing is known."""
+    """Fill in the missing `alt` of the images of a page; warn where none is known."""
     for image in doctree.findall(nodes.image):
         if not image.get("alt") and image["uri"].endswith(".svg"):
             image["alt"] = words_in(app.srcdir / image["uri"])

@@ -7,9 +7,16 @@ from pathlib import Path
 SITE = Path(__file__).parent.parent / "_build/html"
 
 
-def open_server(preferred_port: int = 8000) -> ThreadingHTTPServer:
-    """Return a server of the site, on any free port where the preferred one is taken."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(SITE))
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serve files without a line on the terminal for each of them."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def open_server(site: Path, preferred_port: int) -> ThreadingHTTPServer:
+    """Return a server of a folder, on a free port where the preferred one is taken."""
+    handler = partial(QuietHandler, directory=str(site))
     try:
         return ThreadingHTTPServer(("127.0.0.1", preferred_port), handler)
     except OSError:
@@ -18,9 +25,10 @@ def open_server(preferred_port: int = 8000) -> ThreadingHTTPServer:
 
 def main() -> None:
     if not (SITE / "index.html").exists():
-        raise SystemExit("还没有可看的页面：请先运行 make html")
-    with open_server() as server:
-        print(f"http://127.0.0.1:{server.server_port}/  （Ctrl+C 结束）", flush=True)
+        raise SystemExit("还没有网页：先运行 make html")
+    with open_server(SITE, preferred_port=8000) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"打开 {address} ，按 Ctrl+C 结束", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -34,9 +34,8 @@ async function show(pagefind) {
   const found = await pagefind.debouncedSearch(query, {}, 150);
   if (found === null) return; // the reader has typed on: a later call answers
   const pages = await Promise.all(found.results.slice(0, 20).map((hit) => hit.data()));
-  status.textContent = !query ? "" : pages.length
-    ? `${found.results.length} 页里有“${query}”`
-    : `没有一页里有“${query}”`;
+  const count = found.results.length;
+  status.textContent = query && (count ? `找到 ${count} 页` : "没有找到");
   list.replaceChildren(...pages.map(result));
 }
 

@@ -10,18 +10,19 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 NAME = "04_AICluster/98.specimen"
-SEARCH_WORD = "样张独有词"
+SEARCH_WORD = "梯度累积"
+VIDEO = "BV1te4y1e7vz"
 ALT_TEXT = "两点一线：从 rank 0 到 rank 1 的一次发送"
 FORMULAS = 3
 
 PROSE = rf"""# 样张：页面上会出现的一切
 
-这一段里有{SEARCH_WORD}，行内公式 $t = \alpha + n\beta$，以及代码 `dist.all_reduce`。
+这一段谈{SEARCH_WORD}和广播，有公式 $t = \alpha + n\beta$，也有代码 `all_reduce`。
 
 $$
 T_{{\text{{ring}}}}(p, n) = 2(p-1)\left(\alpha + \frac{{n}}{{p}}\beta\right)
 + (p-1)\frac{{n}}{{p}}\gamma
-+ \sum_{{r=0}}^{{p-1}} \sum_{{s=0}}^{{p-2}} \left( x_{{r,s}} + y_{{r,s}} + z_{{r,s}} \right)
++ \sum_{{r=0}}^{{p-1}} \sum_{{s=0}}^{{p-2}} \left( x_{{r,s}} + y_{{r,s}} \right)
 + \max_{{0 \le r < p}} \bigl( \text{{等待}}_r + \text{{计算}}_r \bigr)
 $$ (eq-wide)
 
@@ -30,11 +31,22 @@ $$ (eq-wide)
 | 算法 | 轮数 | 最忙的 rank 发出的字节 | 归约的字节 | 时间 | 何时不用 |
 |---|---|---|---|---|---|
 | 环 | $2(p-1)$ | 2n(p-1)/p | n(p-1)/p | 2(p-1)(α + nβ/p) | 消息很短时 |
-| 树 | 2⌈log₂ p⌉ | 2n | n⌈log₂ p⌉ | 2⌈log₂ p⌉(α + nβ) | an_identifier_without_any_break_in_it |
+| 树 | 2⌈log₂ p⌉ | 2n | n⌈log₂ p⌉ | 2⌈log₂ p⌉(α + nβ) | a_name_without_any_break_in_it |
 
-[课程视频：样张](https://www.bilibili.com/video/BV1te4y1e7vz/)
+[课程视频：样张](https://www.bilibili.com/video/{VIDEO}/)
 
 ## 一张图
+"""
+
+CODE = """\
+import torch
+import torch.distributed as dist
+from dlsys_code.world.point_to_point import shift
+
+
+def program():
+    x = torch.arange(4)  # 每个 rank 四个数
+    return shift(x, dist.group.WORLD)
 """
 
 FIGURE = """\
@@ -65,7 +77,7 @@ def cells() -> list[nbformat.NotebookNode]:
     return [
         new_markdown_cell(PROSE),
         new_code_cell(
-            "import torch\n\nx = torch.arange(4)  # 每个 rank 四个数\nprint(x)",
+            CODE,
             outputs=[new_output("stream", text=long_line)],
             execution_count=1,
         ),

@@ -1,0 +1,101 @@
+"""The book built once, without torch, and served to a headless browser."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import specimen
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ["conf.py", "index.rst", "_ext", "_static", "_templates", "dlsys_code"]
+LESSONS = "04_AICluster"
+BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
+LOOPBACK_ONLY = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+
+sys.path.insert(0, str(ROOT / "_ext"))
+
+# Python imports a module of this name when it starts: here, to hide what the readers
+# of a freshly cloned book have not installed.
+HIDE_TORCH = """\
+import sys
+
+for name in ("torch", "numpy", "matplotlib", "cloudpickle", "dlsys_code"):
+    sys.modules[name] = None
+"""
+
+
+@pytest.fixture(scope="session")
+def without_torch(tmp_path_factory) -> dict[str, str]:
+    """An environment whose Python cannot import torch, nor anything that needs it."""
+    folder = tmp_path_factory.mktemp("without_torch")
+    (folder / "sitecustomize.py").write_text(HIDE_TORCH)
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, without_torch) -> Path:
+    """The folder of the built book, with the specimen page added to its lessons."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    if (ROOT / LESSONS).exists():
+        shutil.copytree(ROOT / LESSONS, source / LESSONS)
+    specimen.write(source)
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going"]
+    result = subprocess.run(
+        [*command, "-n", "-q", str(source), str(built)],
+        env=without_torch,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr.replace(str(source), "")
+    return built
+
+
+@pytest.fixture(scope="session")
+def pages(site) -> list[str]:
+    """Every page of the book, as a path below the site."""
+    found = [page.relative_to(site) for page in site.rglob("*.html")]
+    return sorted(str(page) for page in found if page.parts[0] != "_static")
+
+
+@pytest.fixture(scope="session")
+def address(site) -> Iterator[str]:
+    """The URL at which the site is served, on loopback."""
+    from serve import open_server
+
+    with open_server(site, preferred_port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; its absence is a failure under CI and a skip elsewhere."""
+    paths = [path for path in map(shutil.which, BROWSERS) if path]
+    if not paths:
+        missing = "no browser: install the Debian package chromium"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=paths[0], args=[LOOPBACK_ONLY]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tabs(browser, address) -> Iterator[BrowserContext]:
+    """A fresh browser profile in which paths are relative to the book."""
+    context = browser.new_context(base_url=address)
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()

@@ -1,0 +1,195 @@
+"""The built book as a reader meets it: with the network off, wide and narrow."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import specimen
+from bs4 import BeautifulSoup
+from playwright.sync_api import Page
+
+SPECIMEN = f"{specimen.NAME}.html"
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+FAULTS_OF_CONTENT = r"""async () => {
+  await globalThis.MathJax?.startup.promise;
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const text = document.body.cloneNode(true);
+  text.querySelectorAll("pre, code, script, mjx-container").forEach((e) => e.remove());
+  return [
+    ...all(".math").filter((e) => !e.querySelector("mjx-container"))
+      .map((e) => `formula not rendered: ${e.textContent}`),
+    ...all("[data-mml-node=merror]").map((e) => `error in formula: ${e.textContent}`),
+    ...(text.textContent.match(/\\[(\[].{0,40}|\$\$.{0,40}/g) ?? [])
+      .map((tex) => `raw TeX: ${tex}`),
+    ...all("img").filter((e) => !e.alt.trim() || /\.\w{3,4}$/.test(e.alt))
+      .map((e) => `picture without words: ${e.src}`),
+    ...all("img").filter((e) => !e.naturalWidth).map((e) => `no picture: ${e.src}`),
+  ];
+}"""
+
+FAULTS_OF_WIDTH = """() => {
+  const excess = document.documentElement.scrollWidth - innerWidth;
+  return excess > 0 ? [`${excess} px too wide at ${innerWidth} px`] : [];
+}"""
+
+SCROLLS = """block => [block, ...block.querySelectorAll("*")].some((e) =>
+  e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")"""
+
+
+def watch(page: Page) -> list[str]:
+    """Return a list that grows by every fault that the browser itself sees."""
+    faults: list[str] = []
+
+    def on_request(request) -> None:
+        if urlsplit(request.url).hostname not in (None, "127.0.0.1"):
+            faults.append(f"asks another host: {request.url}")
+
+    def on_response(response) -> None:
+        if response.status >= 400:
+            faults.append(f"{response.status}: {response.url}")
+
+    def on_console(message) -> None:
+        if message.type == "error":
+            faults.append(f"console: {message.text}")
+
+    page.on("request", on_request)
+    page.on("response", on_response)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+    return faults
+
+
+def test_every_page_is_whole_at_both_widths_and_asks_nobody_else(tabs, pages):
+    page = tabs.new_page()
+    seen = watch(page)
+    faults = {}
+    for path in pages:
+        page.set_viewport_size(WIDE)
+        page.goto(path)
+        found = page.evaluate(FAULTS_OF_CONTENT) + page.evaluate(FAULTS_OF_WIDTH)
+        page.set_viewport_size(NARROW)
+        found += page.evaluate(FAULTS_OF_WIDTH) + seen
+        seen.clear()
+        if found:
+            faults[path] = found
+    assert faults == {}
+
+
+def test_formulas_tables_and_figures_of_the_specimen_are_shown(tabs):
+    page = tabs.new_page()
+    page.goto(SPECIMEN)
+    page.evaluate("MathJax.startup.promise")
+    assert page.locator("mjx-container").count() == specimen.FORMULAS
+    assert page.locator(".cell_output img").get_attribute("alt") == specimen.ALT_TEXT
+    page.set_viewport_size(NARROW)
+    for wide in ("div.math", ".pst-scrollable-table-container", ".cell_output pre"):
+        assert page.locator(wide).first.evaluate(SCROLLS), wide
+
+
+def test_a_failed_cell_shows_its_message_and_no_frames(tabs):
+    page = tabs.new_page()
+    page.goto(SPECIMEN)
+    shown = page.locator(".output.traceback").inner_text()
+    assert shown.strip() == "ValueError: 6 heads cannot be shared by 4 ranks"
+
+
+def test_figures_stay_bright_in_the_dark(browser, address):
+    context = browser.new_context(base_url=address, color_scheme="dark")
+    page = context.new_page()
+    page.goto(SPECIMEN)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    style = "e => [getComputedStyle(e).filter, getComputedStyle(e).backgroundColor]"
+    figure = page.locator(".cell_output img").evaluate(style)
+    assert figure == ["none", "rgb(255, 255, 255)"]
+    context.close()
+
+
+def test_the_search_box_finds_a_chinese_word_and_leads_to_its_page(tabs):
+    page = tabs.new_page()
+    page.goto("index.html")
+    page.keyboard.press("Control+k")
+    box = page.locator("#pst-search-dialog input[name=q]")
+    box.fill(specimen.SEARCH_WORD)
+    box.press("Enter")
+    page.locator(f"#search-results a[href*='{SPECIMEN}']").first.click()
+    page.wait_for_url(f"**/{SPECIMEN}*")
+    assert specimen.SEARCH_WORD in page.locator("article").inner_text()
+
+
+def test_the_search_page_searches_as_one_types_and_says_what_it_found(tabs):
+    page = tabs.new_page()
+    page.goto("search.html")
+    box = page.locator(".bd-search-container input[name=q]")
+    box.fill("广播")
+    page.locator("#search-status", has_text="找到").wait_for()
+    assert page.locator("#search-results li").count() > 0
+    box.fill("魑魅魍魉")
+    page.locator("#search-status", has_text="没有").wait_for()
+    assert page.locator("#search-results li").count() == 0
+
+
+def test_a_video_is_loaded_by_a_click_and_not_before(tabs):
+    page = tabs.new_page()
+    seen = watch(page)
+    page.goto(SPECIMEN, wait_until="networkidle")
+    assert seen == [] and page.locator("iframe").count() == 0
+    tabs.route("https://player.bilibili.com/**", lambda route: route.fulfill(body=""))
+    with page.expect_request("https://player.bilibili.com/**") as request:
+        page.locator("p.video a").click()
+    assert specimen.VIDEO in request.value.url
+
+
+def parse(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def links_inside(page: Path) -> Iterator[tuple[Path, str]]:
+    """Yield file and anchor, "" for none, of each link of a page to the book itself."""
+    for tag in parse(page).select("[href], [src]"):
+        link = urlsplit(tag.get("href") or tag.get("src"))
+        if not link.scheme:
+            target = page.parent / unquote(link.path) if link.path else page
+            yield target.resolve(), unquote(link.fragment)
+
+
+def test_no_link_inside_the_book_is_dead(site, pages):
+    files = [site / page for page in pages]
+    anchors = {f: {tag["id"] for tag in parse(f).select("[id]")} for f in files}
+    dead = [
+        f"{file.relative_to(site)} -> {target.name}#{anchor}"
+        for file in files
+        for target, anchor in links_inside(file)
+        if not target.is_file() or anchor and anchor not in anchors[target]
+    ]
+    assert dead == []
+
+
+def test_the_first_page_lists_five_videos_and_only_what_exists(site):
+    table = parse(site / "index.html").table
+    rows = [row.get_text(" ", strip=True) for row in table.select("tbody tr")]
+    assert len(rows) == 5
+    videos = table.select("a[href^='https://www.bilibili.com/video/BV']")
+    assert len(videos) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("torch.arange", "docs.pytorch.org"),
+        ("shift", "api/dlsys_code/world/point_to_point/index.html"),
+    ],
+)
+def test_names_in_cells_lead_to_their_documentation(site, name, target):
+    linked = parse(site / SPECIMEN).select(".cell_input a.sphinx-codeautolink-a")
+    assert any(target in a["href"] for a in linked if a.get_text() == name)
+
+
+def test_the_site_was_built_where_torch_cannot_be_imported(site, without_torch):
+    command = [sys.executable, "-c", "import torch"]
+    result = subprocess.run(command, env=without_torch, capture_output=True, text=True)
+    assert "ModuleNotFoundError" in result.stderr
+    assert (site / "index.html").is_file()
