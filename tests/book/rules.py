@@ -1,4 +1,7 @@
-"""What every committed notebook must satisfy; each rule yields one line per fault."""
+"""What every committed notebook must satisfy; each rule yields one line per fault.
+
+[3] is the third code cell, which is In [3] where the cells ran in order.
+"""
 
 import re
 from collections.abc import Iterator
@@ -47,8 +50,8 @@ def directives(notebook: NotebookNode) -> Iterator[str]:
 
 def lengths(notebook: NotebookNode) -> Iterator[str]:
     """Code and outputs fit a page."""
-    for cell in code_cells(notebook):
-        lines, where = len(cell.source.splitlines()), f"[{cell.execution_count}]"
+    for number, cell in enumerate(code_cells(notebook), 1):
+        lines, where = len(cell.source.splitlines()), f"[{number}]"
         if lines > CODE_LINES:
             yield f"{where} {lines} lines of code, at most {CODE_LINES}"
         lines = sum(len(seen_text(o).splitlines()) for o in cell.outputs)
@@ -79,19 +82,19 @@ def order(notebook: NotebookNode) -> Iterator[str]:
 
 def silent_neighbours(notebook: NotebookNode) -> Iterator[str]:
     """Text stands between code cells, but for a measurement and its assertion."""
+    number = 0
     for cell, following in pairwise(notebook.cells):
-        if (
-            cell.cell_type == following.cell_type == "code"
-            and IGNORE_OUTPUT not in tags(cell)
-        ):
-            yield f"no text between [{cell.execution_count}] and the next code cell"
+        number += cell.cell_type == "code"
+        both_code = cell.cell_type == following.cell_type == "code"
+        if both_code and IGNORE_OUTPUT not in tags(cell):
+            yield f"no text between [{number}] and [{number + 1}]"
 
 
 def unchecked(notebook: NotebookNode) -> Iterator[str]:
     """No cell escapes nbval, and what is measured is followed by a claim about it."""
     cells = code_cells(notebook)
-    for cell, following in pairwise([*cells, None]):
-        where = f"[{cell.execution_count}]"
+    for number, (cell, following) in enumerate(pairwise([*cells, None]), 1):
+        where = f"[{number}]"
         if "nbval-skip" in tags(cell) or "NBVAL_" in cell.source:
             yield f"{where} hides from nbval"
         claim = following.source if following else ""
@@ -101,11 +104,11 @@ def unchecked(notebook: NotebookNode) -> Iterator[str]:
 
 def paths(notebook: NotebookNode) -> Iterator[str]:
     """No output tells on which machine it was made."""
-    for cell in code_cells(notebook):
+    for number, cell in enumerate(code_cells(notebook), 1):
         for output in cell.outputs:
             text = "\n".join([seen_text(output), *output.get("traceback", [])])
             if found := MACHINE_PATH.search(text) or re.search(r"/tmp/|/home/", text):
-                yield f"[{cell.execution_count}] path of a machine: {found.group()}"
+                yield f"[{number}] path of a machine: {found.group()}"
 
 
 def phrases(markdown: str) -> Iterator[str]:
