@@ -14,13 +14,8 @@ The kinds of failure::
     mismatched    ranks disagree about a call (World(n, checked=True) only)
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-PEER_LOST = re.compile(
-    r"closed by peer|reset by peer|Broken pipe|Connection refused|recvd? 0 bytes"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +27,7 @@ class Failure:
     cause: str  # one line, for example "ValueError: bad shape"
     line: str = ""  # where, for example "<cell> line 5"
     text: str = ""  # the lines shown below the headline
-
-    @property
-    def follows_another(self) -> bool:
-        """True if this rank only lost its connection to one that failed before it."""
-        return self.kind == "raised" and bool(PEER_LOST.search(self.cause))
+    follows_another: bool = False  # it lost the connection to, or waits for, a rank
 
 
 class RankError(RuntimeError):
@@ -71,20 +62,17 @@ class Diagnosis:
         """Blame the rank that failed first, and say so in one block of text.
 
         Which report arrives first is chance, so the order of arrival does not count: a
-        dead process goes before an exception, an exception before a lost connection or
-        a rank that waits, and the lowest rank of equal ones is named.
+        dead process goes before an exception, a rank that lost a connection or waits
+        goes last, and the lowest rank of equal ones is named.
         """
-        first = min(self.failures.values(), key=lambda f: (self._order(f), f.rank))
+        first = min(self.failures.values(), key=lambda f: (*self._order(f), f.rank))
         others = [f for _, f in sorted(self.failures.items()) if f is not first]
         return RankError(self._describe(first), first, others)
 
     @staticmethod
-    def _order(failure: Failure) -> int:
-        if failure.kind == "stuck":  # a rank that computes holds up those that wait
-            return 5 if "waiting" in failure.text else 4
-        if failure.follows_another:
-            return 3
-        return {"mismatched": 0, "died": 1}.get(failure.kind, 2)
+    def _order(failure: Failure) -> tuple[bool, int]:
+        kinds = ("mismatched", "died", "raised", "unpicklable", "unmatched", "stuck")
+        return failure.follows_another, kinds.index(failure.kind)
 
     def _describe(self, first: Failure) -> str:
         who = f"rank {first.rank} of {self.ranks}"
@@ -99,7 +87,7 @@ class Diagnosis:
             "raised": f"{who} failed {where}: {first.cause}",
             "died": f"{who} died {where}: {first.cause}",
             "unpicklable": f"{who} cannot send back its result {where}: {first.cause}",
-            "unmatched": f"a message was left over {where}: {first.cause}",
+            "unmatched": f"calls do not match {where}: {first.cause}",
             "mismatched": f"{who} disagrees with the others {where}: {first.cause}",
         }[first.kind]
         return "\n".join(part for part in (headline, first.text) if part)

@@ -27,7 +27,8 @@ from dlsys_code.world import journal, verdict, watched
 from dlsys_code.world.device import Job
 from dlsys_code.world.failure import Diagnosis
 from dlsys_code.world.journal import Journal
-from dlsys_code.world.rank import Reply, run_program
+from dlsys_code.world.mail import Reply
+from dlsys_code.world.rank import run_program
 from dlsys_code.world.slate import Slate
 from dlsys_code.world.trace import Trace
 from dlsys_code.world.watched import Transport
@@ -41,7 +42,7 @@ class Joined:
     What the program prints is not collected here: a launcher shows it as it comes.
     """
 
-    def __init__(self, job: Job, *, ranks: int, device: str, transport: Transport):
+    def __init__(self, job: Job, ranks: int, *, device: str, transport: Transport):
         if ranks != job.ranks:
             raise ValueError(
                 f"World({ranks}) inside a job of {job.ranks} ranks: "
@@ -62,7 +63,7 @@ class Joined:
         watchdog.daemon = True
         watchdog.start()
         try:
-            with Slate({}, self._device()).lent():
+            with Slate({}).lent(self._device()):
                 reply = run_program(program, args, notes)
             self._agree(reply, name, limit_s)
         finally:
@@ -86,9 +87,7 @@ class Joined:
                 torch.cuda.set_device(self._device())
             else:
                 torch.set_num_threads(1)
-                watched.register()
-                watched.Watched.transport = staticmethod(self.transport)
-                backend = watched.NAME
+                backend = watched.register(self.transport)
             dist.init_process_group(
                 backend,
                 rank=self.job.rank,

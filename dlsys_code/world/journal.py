@@ -10,18 +10,21 @@ Counts need no clock and cost a microsecond; they are what proves, at the end of
 that every message sent was also received.
 """
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
+ANY = -1  # the source of a message that may come from any rank, until it has come
 
-SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<frozen")
+
+class Group(NamedTuple):
+    """A process group, as all its members name it."""
+
+    name: str
+    members: tuple[int, ...]  # ranks of the whole world
 
 
 class Channel(NamedTuple):
@@ -68,8 +71,9 @@ class Journal:
     events: list[Event] = field(default_factory=list)
     sent: Counter[Channel] = field(default_factory=Counter)
     received: Counter[Channel] = field(default_factory=Counter)
-    collectives: Counter[tuple[str, tuple[int, ...]]] = field(default_factory=Counter)
-    last_site: dict[Channel, str] = field(default_factory=dict)
+    collectives: Counter[Group] = field(default_factory=Counter)
+    sites: dict[Channel | Group, str] = field(default_factory=dict)  # of the last call
+    unwaited: int = 0  # messages under way whose end the program has not waited for
     labels: list[str] = field(default_factory=list)
 
     def begin(self, kind: str, op: str, **details: object) -> Event | None:
@@ -126,27 +130,3 @@ def label(name: str) -> Iterator[None]:
         yield
     finally:
         _journal.labels.pop()
-
-
-def short_path(filename: str) -> str:
-    """Return a file's name without what differs between machines.
-
-    A notebook cell becomes "<cell>", a file of this package "dlsys_code/...", any other
-    file its last part.
-    """
-    path = filename.replace("\\", "/")
-    if "ipykernel_" in path:
-        return "<cell>"
-    _, package, inside = path.rpartition("/dlsys_code/")
-    return f"dlsys_code/{inside}" if package else path.rpartition("/")[2]
-
-
-def call_site() -> str:
-    """Return the line of the program that led here, for example "<cell> line 5"."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith(SKIPPED):
-            return f"{short_path(filename)} line {frame.f_lineno}"
-        frame = frame.f_back
-    return "a thread of torch"

@@ -5,28 +5,35 @@ would see.  `Slate` remembers a rank as it was when the pool started and puts ba
 
     environment, folder, import path     as the calling process has them now
     random numbers                       torch, random and numpy, each from seed 0
-    torch's defaults                     dtype, device, gradients, threads, global hooks
+    defaults of torch                    dtype, device, gradients, threads, hooks, ...
+    ways to print                        sys.stdout, print options, warnings, logging
     process groups                       all but the group of the whole world are left
 
 What cannot be put back (a thread or a process still running, the world's group
-destroyed) is reported, and the World starts new ranks for its next call.
+destroyed, a message under way) is reported, and the World starts new ranks for its next
+call.  Modules stay imported, with what they hold, as in any Python process.
 """
 
-import multiprocessing
+import importlib
+import logging
 import os
 import random
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.nn.modules import module as hooks
+from torch.nn.modules import module as module_hooks
 from torch.optim import optimizer as optimizer_hooks
+from torch.utils import _device
+
+from dlsys_code.world import journal
 
 
 @dataclass(frozen=True)
@@ -42,63 +49,117 @@ class Surroundings:
         """Return the surroundings of this process."""
         return cls(dict(os.environ), os.getcwd(), list(sys.path))
 
+    def enter(self, own: dict[str, str]) -> None:
+        """Make these the surroundings of this process.  own: more variables."""
+        os.environ.clear()
+        os.environ.update(self.environ | own)
+        os.chdir(self.folder)
+        sys.path[:] = self.path
+        importlib.invalidate_caches()  # a file may have been written just now
+
+
+def _hooks() -> list[dict]:
+    """Return torch's tables of hooks that apply to every module or optimizer."""
+    return [
+        table
+        for holder in (module_hooks, optimizer_hooks)
+        for name, table in sorted(vars(holder).items())
+        if name.startswith("_global_") and isinstance(table, dict)
+    ]
+
+
+def _put_hooks(tables: list[dict]) -> None:
+    for table, kept in zip(_hooks(), tables, strict=True):
+        table.clear()
+        table.update(kept)
+
+
+def _put_filters(filters: list) -> None:
+    warnings.filters[:] = filters
+    warnings._filters_mutated()
+
+
+def _put_handlers(handlers: list[logging.Handler]) -> None:
+    logging.root.handlers[:] = handlers
+
+
+def _put_deterministic(wanted: bool) -> None:
+    if torch.are_deterministic_algorithms_enabled() != wanted:  # the setter is slow
+        torch.use_deterministic_algorithms(wanted)
+
+
+# How to read a setting that a program may change, and how to put it back.
+SETTINGS: list[tuple[Callable[[], object], Callable[[object], None]]] = [
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (lambda: _device.CURRENT_DEVICE, torch.set_default_device),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.are_deterministic_algorithms_enabled, _put_deterministic),
+    (lambda: [dict(table) for table in _hooks()], _put_hooks),
+    (
+        lambda: copy(torch._tensor_str.PRINT_OPTS),
+        lambda options: vars(torch._tensor_str.PRINT_OPTS).update(vars(options)),
+    ),
+    (np.get_printoptions, lambda options: np.set_printoptions(**options)),
+    (lambda: list(warnings.filters), _put_filters),
+    (lambda: list(logging.root.handlers), _put_handlers),
+    (lambda: logging.root.level, logging.root.setLevel),
+    (lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
+    (lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
+]
+
+
+def read_settings() -> list[object]:
+    """Return the settings of this process as they are now."""
+    return [read() for read, _ in SETTINGS]
+
+
+def put_back(settings: list[object]) -> None:
+    """Make the settings of this process what `read_settings` returned."""
+    for (_, write), value in zip(SETTINGS, settings, strict=True):
+        write(value)
+
+
+def seed() -> None:
+    """Begin the random numbers of every library anew."""
+    random.seed(0)
+    torch.manual_seed(0)
+    np.random.seed(0)
+
 
 @dataclass
 class Slate:
-    """The state of a fresh rank.  own: the variables that only this rank has."""
+    """The state of a fresh rank, taken now.  own: variables that only it has."""
 
     own: dict[str, str]
-    device: torch.device | None = None
-    filters: list = field(default_factory=lambda: list(warnings.filters))
+    settings: list[object] = field(default_factory=read_settings)
     threads: set[int] = field(default_factory=set)
 
     def wipe(self, surroundings: Surroundings) -> None:
         """Put everything back, in the surroundings of the caller."""
-        os.environ.clear()
-        os.environ.update(surroundings.environ | self.own)
-        os.chdir(surroundings.folder)
-        sys.path[:] = surroundings.path
-        warnings.filters[:] = self.filters
-        self._seed()
-        torch.set_default_dtype(torch.float32)
-        torch.set_default_device(self.device)
-        torch.set_grad_enabled(True)
-        torch.set_num_threads(1)
-        if torch.are_deterministic_algorithms_enabled():  # the setter imports a lot
-            torch.use_deterministic_algorithms(False)
-        for holder in (hooks, optimizer_hooks):
-            for name in [n for n in vars(holder) if n.startswith("_global_")]:
-                if isinstance(vars(holder)[name], dict):
-                    vars(holder)[name].clear()
+        surroundings.enter(self.own)
+        put_back(self.settings)
+        seed()
         self.threads = {t.ident for t in threading.enumerate()}
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def lent(self, device: torch.device | None) -> Iterator[None]:
         """Run a program on a clean slate in a process that goes on afterwards."""
-        here, filters, dtype = (
-            Surroundings.here(),
-            list(warnings.filters),
-            torch.get_default_dtype(),
-        )
+        here, threads = Surroundings.here(), torch.get_num_threads()
         states = random.getstate(), torch.get_rng_state(), np.random.get_state()
-        threads, device = torch.get_num_threads(), torch.get_default_device()
         self.wipe(here)
+        torch.set_default_device(device)
+        torch.set_num_threads(1)
         try:
             yield
         finally:
             self.wipe(here)
-            torch.set_default_dtype(dtype)
-            torch.set_default_device(device)
             torch.set_num_threads(threads)
-            warnings.filters[:] = filters
             random.setstate(states[0])
             torch.set_rng_state(states[1])
             np.random.set_state(states[2])
-
-    def _seed(self) -> None:
-        random.seed(0)
-        torch.manual_seed(0)
-        np.random.seed(0)
 
     def leave_groups(self) -> None:
         """Destroy the process groups that the program made."""
@@ -109,7 +170,20 @@ class Slate:
 
     def is_clean(self) -> bool:
         """Return False if something of the program is still at work in this rank."""
-        new = [t for t in threading.enumerate() if t.ident not in self.threads]
         return (
-            dist.is_initialized() and not new and not multiprocessing.active_children()
+            dist.is_initialized()
+            and not journal.current().unwaited
+            and not {t.ident for t in threading.enumerate()} - self.threads
+            and not has_children()
         )
+
+
+def has_children() -> bool:
+    """Return whether this process has a child that runs or has not been waited for."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

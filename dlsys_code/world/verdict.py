@@ -4,21 +4,28 @@ A rank leaves a reply with an exception, an exit status, the stack of a process 
 does not answer, or counts of messages that do not add up.
 """
 
-import linecache
 import multiprocessing
 import re
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from dlsys_code.world.failure import Diagnosis, Failure
-from dlsys_code.world.journal import SKIPPED, short_path
-from dlsys_code.world.rank import Reply, live, run_program
+from dlsys_code.world.journal import ANY, Channel
+from dlsys_code.world.mail import Reply
+from dlsys_code.world.sources import (
+    Frame,
+    constant,
+    is_program,
+    place,
+    short_path,
+    show,
+    source_of,
+)
 
-STACK_LIMIT_S = 1.0  # a process dumps its stack within milliseconds, if it can
-Frame = tuple[str, int, str]  # file, line, function
+EXIT_LIMIT_S = 1.0  # from the last byte of a rank to its exit status
+PEER_LOST = re.compile(r"^RuntimeError: .*gloo.*(by peer|Broken pipe|refused|0 bytes)")
 
 
 def of_rank(
@@ -26,19 +33,22 @@ def of_rank(
 ) -> Failure:
     """Return the failure of a rank that has replied, or ended without a reply."""
     if reply is None:
-        process.join(STACK_LIMIT_S)
+        process.join(EXIT_LIMIT_S)
         return Failure(rank=rank, kind="died", cause=how_it_ended(process.exitcode))
     return of_reply(rank, reply)
 
 
 def of_reply(rank: int, reply: Reply) -> Failure:
     """Return the failure that a rank has reported itself."""
+    earlier = [f"  {constant(cause)}" for cause in reply.earlier]
+    lost = bool(PEER_LOST.search(reply.cause))
     return Failure(
         rank=rank if reply.odd is None else reply.odd,
         kind=reply.kind,
-        cause=constant(reply.cause),
+        cause="lost the connection to another rank" if lost else constant(reply.cause),
         line=reply.line or place(reply.frames),
-        text=show(reply.frames),
+        text="\n".join(filter(None, [show(reply.frames), *earlier])),
+        follows_another=lost,
     )
 
 
@@ -49,71 +59,59 @@ def how_it_ended(status: int | None) -> str:
     return f"ended with exit code {status}"
 
 
-def constant(text: str) -> str:
-    """Drop what differs from run to run: ports, addresses in memory, folders."""
-    text = re.sub(r"(\[[\d.:a-f]+\]):\d+", r"\1", text)
-    text = re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
-    return re.sub(r"/\S*/(?=(torch|dlsys_code)/)", "", text)
-
-
-def place(frames: Sequence[Frame]) -> str:
-    """Return the innermost line of the program, for example "<cell> line 5"."""
-    return f"{short_path(frames[-1][0])} line {frames[-1][1]}" if frames else ""
-
-
-def show(frames: Sequence[Frame]) -> str:
-    """Return a short traceback: the lines of the program, outermost first.
-
-    The text of a line comes from this process, which knows the cells of a notebook.
-    """
-    lines = []
-    for file, number, function in frames:
-        lines.append(f"  {short_path(file)} line {number}, in {function}")
-        if source := linecache.getline(file, number).strip():
-            lines.append(f"    {source}")
-    return "\n".join(lines)
-
-
-def of_stack(rank: int, dump: Path, process: multiprocessing.Process) -> Failure:
+def of_stack(rank: int, dump: str, *, stopped: bool) -> Failure:
     """Return where a rank is that does not answer, from its dumped stack."""
-    frames = read_stack(dump, process)
-    program = [f for f in frames if not f[0].startswith(SKIPPED)]
-    in_torch = frames[len(program) :] if program else []
-    if is_stopped(process.pid):
+    frames = frames_of(dump)
+    last = max((i for i, f in enumerate(frames) if is_program(f[0])), default=-1)
+    line = place(frames[: last + 1])
+    source = source_of(frames[last]) if line else ""
+    call = operation(frames[last + 1 :])
+    waits = bool(line and (call or ".wait(" in source))
+    if stopped:
         text = f"rank {rank} is stopped by a signal"
-    elif not program:
+    elif not line:
         text = f"rank {rank} does not answer"
-    elif in_torch and "distributed" in in_torch[0][0]:
-        text = f"rank {rank} is waiting in {operation(in_torch)} at {place(program)}"
+    elif waits:
+        text = f"rank {rank} is waiting {f'in {call} ' if call else ''}at {line}"
     else:
-        text = f"rank {rank} is busy at {place(program)}"
-    if program and (source := linecache.getline(*program[-1][:2]).strip()):
-        text += f"\n    {source}"
-    line = place(program)
-    return Failure(rank=rank, kind="stuck", cause="time ran out", line=line, text=text)
+        text = f"rank {rank} is busy at {line}"
+    text += f"\n    {source}" if source else ""
+    return Failure(
+        rank=rank,
+        kind="stuck",
+        cause="time ran out",
+        line=line,
+        text=text,
+        follows_another=waits,
+    )
 
 
-def operation(frames: Sequence[Frame]) -> str:
-    """Return the name of the call of torch.distributed that the program made."""
-    names = [name for _, _, name in frames if name not in ("wrapper", "_fn")]
-    return names[0] if names else "torch"
+def operation(below: Sequence[Frame]) -> str:
+    """Return the call of torch.distributed that the program made; "" if it made none.
 
-
-def read_stack(dump: Path, process: multiprocessing.Process) -> list[Frame]:
-    """Return the frames that faulthandler writes to `dump`, outermost first.
-
-    Empty when the process is stopped, or caught where Python cannot look.
+    below: the frames that the last line of the program led to, outermost first.
     """
-    limit = time.monotonic() + STACK_LIMIT_S
-    text = ""
-    while time.monotonic() < limit and f" in {live.__name__}\n" not in text:
-        if process.sentinel is None or is_stopped(process.pid):
-            break
-        text = dump.read_text(errors="replace")
-    found = re.findall(r'  File "(.*)", line (\d+) in (.*)', text)
+    moving = [
+        name
+        for file, _, name in below
+        if re.search(r"torch/distributed/|world/(point_to_point|watched)", file)
+    ]
+    return next((name for name in moving if name not in ("wrapper", "_fn")), "")
+
+
+def frames_of(dump: str) -> list[Frame]:
+    """Return the frames of the program in a dump of faulthandler, outermost first.
+
+    A dump of a deep stack holds only the innermost hundred frames.
+    """
+    found = re.findall(r'  File "(.*)", line (\d+) in (.*)', dump)
     frames = [(file, int(line), name) for file, line, name in reversed(found)]
-    inside = [i for i, f in enumerate(frames) if f[2] == run_program.__name__]
-    return frames[inside[0] + 1 :] if inside else []
+    entry = [
+        i
+        for i, f in enumerate(frames)
+        if short_path(f[0]) == "dlsys_code/world/rank.py"
+    ]
+    return frames[entry[-1] + 1 :] if entry else frames
 
 
 def is_stopped(pid: int) -> bool:
@@ -121,11 +119,10 @@ def is_stopped(pid: int) -> bool:
     if sys.platform != "linux":
         return False
     try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-        )
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+    return state == "T"
 
 
 def compare_counts(replies: dict[int, Reply], diagnosis: Diagnosis) -> None:
@@ -133,40 +130,50 @@ def compare_counts(replies: dict[int, Reply], diagnosis: Diagnosis) -> None:
 
     Whatever is left in a pipe between two ranks would answer the next call's receive.
     """
-    channels = {c for r in replies.values() for c in (*r.sent, *r.received)}
+    channels = {c for r in replies.values() for c in (*+r.sent, *+r.received)}
     for channel in sorted(channels):
-        source, destination = channel.source, channel.destination
-        sent = replies[source].sent[channel]
-        received = replies[destination].received[channel]
+        sender, receiver = replies.get(channel.source), replies[channel.destination]
+        sent = sender.sent[channel] if sender else 0
+        received = receiver.received[channel]
         if sent != received:
-            report_channel(replies, diagnosis, channel, sent, received)
+            rank = channel.source if sent > received else channel.destination
+            line = replies[rank].sites[channel]
+            cause = one_end(channel, sent, received, line)
+            diagnosis.failures[rank] = Failure(
+                rank=rank, kind="unmatched", cause=cause, line=line
+            )
             return
-    report_collectives(replies, diagnosis)
+    compare_collectives(replies, diagnosis)
 
 
-def report_channel(replies, diagnosis: Diagnosis, channel, sent, received) -> None:
-    """Record a failure for the rank whose end of a message has no other end."""
-    source, destination = channel.source, channel.destination
-    rank = source if sent > received else destination
-    line = replies[rank].sites[channel]
-    cause = (
-        f"rank {source} sent {sent} to rank {destination}, which received {received}; "
-        f"the last {'send' if sent > received else 'receive'} was at {line}"
+def one_end(channel: Channel, sent: int, received: int, line: str) -> str:
+    """Say which end of a message is missing."""
+    source, destination = f"rank {channel.source}", f"rank {channel.destination}"
+    tagged = f" with tag {channel.tag}" if channel.tag else ""
+    if channel.source == ANY:
+        return f"{destination} expects one more{tagged} from any rank, at {line}"
+    if sent > received:
+        return (
+            f"{source} sent {sent}{tagged} to {destination}, which received "
+            f"{received}; the last was sent at {line}"
+        )
+    return (
+        f"{destination} expects {received}{tagged} from {source}, which sent "
+        f"{sent}; the last is expected at {line}"
     )
-    diagnosis.failures[rank] = Failure(
-        rank=rank, kind="unmatched", cause=cause, line=line
-    )
 
 
-def report_collectives(replies: dict[int, Reply], diagnosis: Diagnosis) -> None:
+def compare_collectives(replies: dict[int, Reply], diagnosis: Diagnosis) -> None:
     """Record a failure if members of a group made different numbers of collectives."""
     groups = {g for reply in replies.values() for g in reply.collectives}
     for group in sorted(groups):
-        counts = {rank: replies[rank].collectives[group] for rank in group[1]}
+        counts = {rank: replies[rank].collectives[group] for rank in group.members}
         if len(set(counts.values())) > 1:
             most = max(counts, key=lambda rank: (counts[rank], -rank))
+            line = replies[most].sites[group]
             shown = ", ".join(f"rank {r} made {n}" for r, n in counts.items())
+            cause = f"of the collectives of one group {shown}; the last is at {line}"
             diagnosis.failures[most] = Failure(
-                rank=most, kind="unmatched", cause=f"collectives of one group: {shown}"
+                rank=most, kind="unmatched", cause=cause, line=line
             )
             return

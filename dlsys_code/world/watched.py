@@ -29,7 +29,8 @@ from dlsys_code.world.agreement import (
     tensors_in,
 )
 from dlsys_code.world.board import Board
-from dlsys_code.world.journal import Channel, Event
+from dlsys_code.world.journal import ANY, Channel, Event, Group
+from dlsys_code.world.sources import call_site
 
 NAME = "watched"
 SMALL = 64  # bytes; the values of a smaller message are kept in a trace
@@ -87,7 +88,8 @@ class Watched(dist.ProcessGroup):
             torch.device("cpu"), dist.ProcessGroup.BackendType.GLOO, self.inner
         )
         self.members = tuple(options.global_ranks_in_group) or tuple(range(ranks))
-        self.key = str(options.group_id)
+        self.group = Group(str(options.group_id), self.members)
+        self.me = self.members[rank]
 
     def getBackendName(self) -> str:
         """Return the name under which torch knows this kind of group."""
@@ -95,62 +97,60 @@ class Watched(dist.ProcessGroup):
 
     def send(self, tensors: list[Tensor], to: int, tag: int = 0) -> dist.Work:
         """Note a message to rank `to` of this group and hand it on."""
-        channel = Channel(self.key, self._global(), self.members[to], tag)
-        event = self._meet("send", channel, journal.current().sent, tensors)
-        return follow(self.inner.send(tensors, to, tag), event)
+        channel = Channel(self.group.name, self.me, self.members[to], tag)
+        event = self._meet("send", channel, tensors)
+        return Message(self.inner.send(tensors, to, tag), event)
 
     def recv(self, tensors: list[Tensor], source: int, tag: int = 0) -> dist.Work:
         """Note the message expected from rank `source` and hand the call on."""
-        channel = Channel(self.key, self.members[source], self._global(), tag)
-        event = self._meet("recv", channel, journal.current().received, tensors)
-        return follow(self.inner.recv(tensors, source, tag), event)
+        channel = Channel(self.group.name, self.members[source], self.me, tag)
+        event = self._meet("recv", channel, tensors)
+        return Message(self.inner.recv(tensors, source, tag), event)
 
     def recv_anysource(self, tensors: list[Tensor], tag: int = 0) -> dist.Work:
         """Note a message whose sender is known only when it has arrived."""
-        journal_now = journal.current()
-        event = journal_now.begin("recv", "recv", **self._details(tensors), tag=tag)
+        notes, expected = journal.current(), Channel(self.group.name, ANY, self.me, tag)
+        event = self._meet("recv", expected, tensors)
 
         def arrived(work: dist.Work) -> None:
-            source = self.members[work._source_rank()]
-            channel = Channel(self.key, source, self._global(), tag)
-            journal_now.received[channel] += 1
+            channel = expected._replace(source=self.members[work._source_rank()])
+            notes.received[expected] -= 1
+            notes.received[channel] += 1
+            notes.sites[channel] = notes.sites[expected]
             if event is not None:
-                event.peer = source
+                event.peer = channel.source
 
-        return Followed(self.inner.recv_anysource(tensors, tag), event, arrived)
+        return Message(self.inner.recv_anysource(tensors, tag), event, arrived)
 
-    def _meet(self, kind: str, channel: Channel, counts, tensors) -> Event | None:
+    def _meet(self, kind: str, channel: Channel, tensors: list[Tensor]) -> Event | None:
         """Count one end of a message; on a checked World compare it with the other."""
+        notes = journal.current()
+        counts = notes.sent if kind == "send" else notes.received
         counts[channel] += 1
-        site = journal.current().last_site[channel] = journal.call_site()
+        site = notes.sites[channel] = call_site()
         peer = channel.destination if kind == "send" else channel.source
-        if self.board is not None:
+        if self.board is not None and peer != ANY:
             key = "/".join(map(str, (*channel, counts[channel])))
             compare(self.board, key, describe_message(kind, tensors, site), (peer,))
-        if not journal.current().traced:
-            return None
-        details = self._details(tensors, site) | {"peer": peer, "tag": channel.tag}
-        if kind == "send" and tensors[0].nbytes <= SMALL:
-            details["payload"] = tuple(tensors[0].flatten().tolist())
-        return journal.current().begin(kind, kind, **details)
+        return notes.begin(
+            kind, kind, **self._details(tensors, site), peer=peer, tag=channel.tag
+        )
 
     def _collective(self, method: str, *args, **kwargs) -> dist.Work:
         notes, (op, alike) = journal.current(), COLLECTIVES[method]
-        notes.collectives[self.key, self.members] += 1
+        notes.collectives[self.group] += 1
+        site = notes.sites[self.group] = call_site()
         event = None
-        if notes.traced or self.board is not None:
-            site = journal.call_site()
+        if notes.traced:
             event = notes.begin("collective", op, **self._details(args, site))
         if self.board is not None:
-            key = (
-                f"{self.key}/{self.members}/{notes.collectives[self.key, self.members]}"
-            )
+            key = f"{self.group}/{notes.collectives[self.group]}"
             note = describe_collective(op, alike, args, kwargs, site, self.members)
             compare(self.board, key, note, self.members)
         work = getattr(self.inner, INNER_NAMES.get(method, method))(*args, **kwargs)
-        return follow(work, event)
+        return work if event is None else follow(work, event)
 
-    def _details(self, args, site: str = "") -> dict[str, object]:
+    def _details(self, args, site: str) -> dict[str, object]:
         """Return what an event says of the tensors of a call."""
         tensors = [list(tensors_in(side)) for side in args[:2]] or [[]]
         flat = [t for side in tensors for t in side]
@@ -161,9 +161,6 @@ class Watched(dist.ProcessGroup):
             "label": "/".join(journal.current().labels),
             "site": site,
         }
-
-    def _global(self) -> int:
-        return self.members[self.rank()]
 
 
 def _noted(method: str) -> Callable[..., dist.Work]:
@@ -182,22 +179,43 @@ for _method in COLLECTIVES:
 class Followed(dist.Work):
     """A Work that notes its end when the program waits for it."""
 
-    def __init__(self, work: dist.Work, event: Event | None, arrived=None):
+    def __init__(self, work: dist.Work, event: Event | None):
         super().__init__()
-        self.work, self.event, self.arrived = work, event, arrived
+        self.work, self.event = work, event
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
         """Wait for the inner work, then note the time."""
         done = self.work.wait(timeout) if timeout else self.work.wait()
         journal.end(self.event)
-        if self.arrived:
-            self.arrived(self.work)
-            self.arrived = None
         return done
 
     def is_completed(self) -> bool:
         """Return whether the inner work is done."""
         return self.work.is_completed()
+
+
+class Message(Followed):
+    """One end of a message under way.  arrived: called when it has come."""
+
+    def __init__(
+        self,
+        work: dist.Work,
+        event: Event | None,
+        arrived: Callable[[dist.Work], None] | None = None,
+    ):
+        super().__init__(work, event)
+        self.arrived, self.notes = arrived, journal.current()
+        self.notes.unwaited += 1
+
+    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
+        """Wait for the end, then note who sent the message."""
+        done = super().wait(timeout)
+        if self.notes is not None:
+            self.notes.unwaited -= 1
+            self.notes = None
+            if self.arrived:
+                self.arrived(self.work)
+        return done
 
     def source_rank(self) -> int:
         """Return the rank from which a message of any source came."""
@@ -206,18 +224,21 @@ class Followed(dist.Work):
     _source_rank = source_rank
 
 
-def follow(work: dist.Work, event: Event | None) -> dist.Work:
+def follow(work: dist.Work, event: Event) -> dist.Work:
     """Return a Work that ends `event`: the same one where it can call back."""
-    if event is None:
-        return work
     try:
         work.get_future().add_done_callback(lambda _: journal.end(event))
-    except RuntimeError:  # gloo's messages, reduce_scatter and barrier have no future
+    except RuntimeError:  # gloo's reduce_scatter and barrier have no future
         return Followed(work, event)
     return work
 
 
-def register() -> None:
-    """Make the backend "watched" known to torch; a second call does nothing."""
+def register(transport: Transport) -> str:
+    """Make the backend "watched" known to torch; return its name.
+
+    transport: makes the group that carries the messages of every watched group.
+    """
+    Watched.transport = staticmethod(transport)
     if NAME not in dist.Backend.backend_list:
         dist.Backend.register_backend(NAME, Watched, extended_api=True, devices=["cpu"])
+    return NAME
