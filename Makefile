@@ -80,8 +80,12 @@ endif
 
 # ------------------------------------------------------------ 书
 
+# Sphinx warns of a page only when it reads it: after a run with warnings all are read anew.
 html: $(DOCS)  ## 生成网页 _build/html（不需要 torch）
-	$(PY) -m sphinx -b html -W --keep-going -n . _build/html
+	@test -f _build/no-warnings.stamp || rm -rf _build/doctrees
+	@rm -f _build/no-warnings.stamp
+	$(PY) -m sphinx -b html -W --keep-going -n -d _build/doctrees . _build/html
+	@mkdir -p _build && touch _build/no-warnings.stamp
 	@echo "打开 $(CURDIR)/_build/html/index.html；要搜索，运行 make serve"
 
 serve: html  ## 生成网页，并在本机上提供它（带搜索）

@@ -99,6 +99,24 @@ def test_html_installs_no_torch_and_is_strict(make, tmp_path):
     assert " -W --keep-going -n " in sphinx
 
 
+def test_warnings_are_not_forgotten_by_the_next_run(make, tmp_path):
+    """Sphinx skips pages that it has read; after a failure it must read them again."""
+    made_venv(tmp_path)
+    assert make("html")[0] == 0
+    read = tmp_path / "_build/doctrees/page.doctree"
+    read.parent.mkdir()
+    read.touch()
+    assert make("html")[0] == 0
+    assert read.exists()
+
+    python = tmp_path / ".venv/bin/python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    assert make("html")[0] != 0
+    python.write_text(RECORDER)
+    assert make("html")[0] == 0
+    assert not read.exists()
+
+
 def test_a_second_run_installs_nothing(make, tmp_path):
     made_venv(tmp_path)
     _, _, first = make("test")
