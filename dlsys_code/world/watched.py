@@ -33,6 +33,7 @@ from dlsys_code.world.journal import ANY, Channel, Event, Group
 from dlsys_code.world.sources import call_site
 
 NAME = "watched"
+SMALL = 64  # bytes; a trace keeps the values of a message that is no larger
 SMALL = 64  # bytes; the values of a smaller message are kept in a trace
 Transport = Callable[[dist.Store, int, int, timedelta], dist.ProcessGroup]
 
@@ -132,9 +133,14 @@ class Watched(dist.ProcessGroup):
         if self.board is not None and peer != ANY:
             key = "/".join(map(str, (*channel, counts[channel])))
             compare(self.board, key, describe_message(kind, tensors, site), (peer,))
-        return notes.begin(
+        if not notes.traced:
+            return None
+        event = notes.begin(
             kind, kind, **self._details(tensors, site), peer=peer, tag=channel.tag
         )
+        if kind == "send" and tensors[0].nbytes <= SMALL:
+            event.payload = tuple(tensors[0].flatten().tolist())
+        return event
 
     def _collective(self, method: str, *args, **kwargs) -> dist.Work:
         notes, (op, alike) = journal.current(), COLLECTIVES[method]
