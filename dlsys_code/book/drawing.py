@@ -22,6 +22,7 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, INK, PAPER = "#CC79A7", "#56B4E9", "#1a1a1a", "#fcfcfa"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = "osD^vP"
+MOST_TICKS = 8
 LOOK = {
     "svg.hashsalt": "dlsys_code",  # else every run gives other identifiers
     "svg.fonttype": "path",  # a reader's fonts do not matter
@@ -74,8 +75,12 @@ def curves(
     y_label: str,
     alt: str,
     logarithmic: bool = False,
+    show_x: Callable[[float], str] = "{:g}".format,
 ) -> Drawing:
-    """Return a plot of several lines over the same x; units belong in the labels."""
+    """Return a plot of several lines over the same x; units belong in the labels.
+
+    logarithmic: both axes.  show_x: how the numbers under the x axis are written.
+    """
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(facecolor=PAPER, xlabel=x_label, ylabel=y_label)
@@ -86,6 +91,9 @@ def curves(
         if logarithmic:
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xticks(x[:: -(-len(x) // MOST_TICKS)])
+        axes.xaxis.set_major_formatter(lambda value, _: show_x(value))
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend(frameon=False)
 
@@ -140,7 +148,7 @@ def stamped_steps(trace: Trace, *, alt: str) -> Drawing:
         for axes, (title, cells, moves) in zip(grid, panels, strict=False):
             _panel(axes, title, cells, moves, p)
 
-    return draw(paint, size=(2.1 * columns, 2.4 * rows), alt=alt)
+    return draw(paint, size=(1.75 * columns, 2.0 * rows), alt=alt)
 
 
 def stamped_moves(
