@@ -32,13 +32,16 @@ include_patterns = ["index.rst", "04_AICluster/**", "api/**"]
 exclude_patterns = ["**/.ipynb_checkpoints", "**/.jupyter_cache", "**/_build"]
 templates_path = ["_templates"]
 nitpicky = True
-if not (HERE / "04_AICluster/04.primitive.ipynb").exists():
-    suppress_warnings = ["toc.not_readable"]  # until the first lesson is written
+# AutoAPI overlooks names that are assigned together (KB, MB = ...) and then warns of
+# their imports.  An import of what is not there fails in the tests.
+suppress_warnings = ["autoapi.python_import_resolution"]
 default_role = "code"  # docstrings name arguments in single backquotes
 
 # Notebooks show their stored outputs, which `make test` compares with a fresh run.
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_error_lexer = "none"  # a message is not Python
+codeautolink_concat_default = True  # a cell knows the imports of the cells above it
 myst_enable_extensions = ["amsmath", "dollarmath"]
 
 # API pages come from static analysis too.
@@ -46,7 +49,12 @@ autoapi_dirs = ["dlsys_code"]
 autoapi_root = "api"
 autoapi_keep_files = True
 autoapi_add_toctree_entry = False  # index.rst lists api/dlsys_code/index itself
-autoapi_options = ["members", "undoc-members", "show-inheritance"]
+autoapi_options = [
+    "members",
+    "undoc-members",
+    "imported-members",  # where __all__ names them
+    "show-inheritance",
+]
 autoapi_template_dir = "_templates/autoapi"
 add_module_names = False
 python_use_unqualified_type_names = True

@@ -1,4 +1,4 @@
-"""Let AutoAPI read the package alone, and keep its pages between builds.
+"""Keep AutoAPI out of other libraries, and its pages between builds.
 
 AutoAPI's parser follows every import, into torch where torch is installed: slow, and
 the pages would differ from one machine to another.  AutoAPI can keep its pages and
@@ -6,15 +6,17 @@ skip a package that has not changed; what it then does not do is drop the page o
 deleted module, or write the pages again after somebody deleted them.
 """
 
+import sys
+
 from astroid.manager import AstroidManager
 from sphinx.application import Sphinx
 
-READ = {"dlsys_code", "builtins", "dataclasses"}
+READ = {"dlsys_code", *sys.stdlib_module_names}
 BEFORE_AUTOAPI = 400  # which listens to the same event at the default 500
 
 
-class AllButTheBook(set):
-    """The modules that the parser must leave alone: all but a few."""
+class OtherLibraries(set):
+    """The modules that the parser must leave alone."""
 
     def __contains__(self, module: str) -> bool:
         return module.partition(".")[0] not in READ
@@ -35,6 +37,6 @@ def tidy(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    AstroidManager.brain["module_denylist"] = AllButTheBook()
+    AstroidManager.brain["module_denylist"] = OtherLibraries()
     app.connect("builder-inited", tidy, priority=BEFORE_AUTOAPI)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,12 +4,21 @@ The theme's search box (Ctrl+K) opens search.html, which _templates/search.html
 and _static/search.js fill from the index that is written here.
 """
 
+import re
 import subprocess
 from collections.abc import Iterator
 
 import pagefind_bin_extended
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+HEADING = re.compile(r'(<section id="([^"]+)">\s*(?:<span [^>]+></span>)*<h[2-4])>')
+
+
+def name_headings(app: Sphinx, page: str, template: str, context: dict, tree) -> None:
+    """Give headings an id of their own: Pagefind links to those, not to sections."""
+    if "body" in context:
+        context["body"] = HEADING.sub(r'\1 id="\2-heading">', context["body"])
 
 
 def switch_off_own_search(app: Sphinx) -> None:
@@ -32,7 +41,7 @@ def index_pages(app: Sphinx, exception: Exception | None) -> None:
         "--site": str(app.outdir),
         "--force-language": "zh-cn",
         "--root-selector": "article.bd-article",
-        "--exclude-selectors": "a.headerlink, .toctree-wrapper",
+        "--exclude-selectors": "a.headerlink, .toctree-wrapper, .math",
     }
     arguments = [word for option in options.items() for word in option]
     result = subprocess.run([pagefind, *arguments], capture_output=True, text=True)
@@ -43,5 +52,6 @@ def index_pages(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", switch_off_own_search)
     app.connect("html-collect-pages", search_page)
+    app.connect("html-page-context", name_headings)
     app.connect("build-finished", index_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

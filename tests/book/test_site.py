@@ -104,7 +104,7 @@ def test_figures_stay_bright_in_the_dark(browser, address):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     style = "e => [getComputedStyle(e).filter, getComputedStyle(e).backgroundColor]"
     figure = page.locator(".cell_output img").evaluate(style)
-    assert figure == ["none", "rgb(255, 255, 255)"]
+    assert figure == ["none", "rgb(252, 252, 250)"]
     context.close()
 
 
@@ -118,6 +118,14 @@ def test_the_search_box_finds_a_chinese_word_and_leads_to_its_page(tabs):
     page.locator(f"#search-results a[href*='{SPECIMEN}']").first.click()
     page.wait_for_url(f"**/{SPECIMEN}*")
     assert specimen.SEARCH_WORD in page.locator("article").inner_text()
+
+
+def test_a_word_of_a_lesson_leads_to_the_section_that_explains_it(tabs):
+    page = tabs.new_page()
+    page.goto("search.html?q=广播")
+    page.locator("#search-results h3 a", has_text="广播").first.click()
+    page.wait_for_url("**/04_AICluster/04.primitive.html#*")
+    assert "广播" in page.locator(":target").inner_text()
 
 
 def test_the_search_page_searches_as_one_types_and_says_what_it_found(tabs):
