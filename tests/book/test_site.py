@@ -12,6 +12,13 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import Page
 
 SPECIMEN = f"{specimen.NAME}.html"
+VIDEOS = {
+    "01 基本介绍": "BV1ge411L7mi",
+    "02 AI集群服务器架构": "BV1fg41187rc",
+    "03 AI集群软硬件通信": "BV14P4y1S7u4",
+    "04 集合通信原语": "BV1te4y1e7vz",
+    "05 AI框架分布式功能": "BV1n8411s7f3",
+}
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 FAULTS_OF_CONTENT = r"""async () => {
@@ -176,12 +183,14 @@ def test_no_link_inside_the_book_is_dead(site, pages):
     assert dead == []
 
 
-def test_the_first_page_lists_five_videos_and_only_what_exists(site):
-    table = parse(site / "index.html").table
-    rows = [row.get_text(" ", strip=True) for row in table.select("tbody tr")]
-    assert len(rows) == 5
-    videos = table.select("a[href^='https://www.bilibili.com/video/BV']")
-    assert len(videos) == 5
+def test_the_first_page_lists_the_five_lessons_and_their_videos(site):
+    rows = parse(site / "index.html").table.select("tbody tr")
+    listed = {
+        row.select("td")[1].get_text(strip=True): row.find("a", string="video")["href"]
+        for row in rows
+    }
+    base = "https://www.bilibili.com/video/"
+    assert listed == {lesson: f"{base}{video}/" for lesson, video in VIDEOS.items()}
 
 
 @pytest.mark.parametrize(
