@@ -61,10 +61,10 @@ def difference(mine: Note, theirs: Note, me: int, other: int) -> str | None:
     for aspect in ("op", "dtype", "shape", "root", "reduction", "label"):
         if aspect in mine and aspect in theirs and mine[aspect] != theirs[aspect]:
             return aspect
-    if "splits" in mine and "splits" in theirs:
-        if mine["splits"][0].get(str(other)) != theirs["splits"][1].get(str(me)):
-            return "splits"
-        if theirs["splits"][0].get(str(me)) != mine["splits"][1].get(str(other)):
+    if "sends" in mine and "sends" in theirs:
+        out = mine["sends"].get(str(other)), theirs["expects"].get(str(me))
+        back = theirs["sends"].get(str(me)), mine["expects"].get(str(other))
+        if out[0] != out[1] or back[0] != back[1]:
             return "splits"
     unlabelled = "label" not in mine and "label" not in theirs
     if unlabelled and mine.get("line") != theirs.get("line"):
@@ -86,24 +86,24 @@ def dtype_name(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def _with_label(note: Note) -> Note:
-    labels = journal.current().labels
-    return note | {"label": "/".join(labels)} if labels else note
-
-
 def describe_message(kind: str, tensors: list[Tensor], site: str) -> Note:
-    """Return the note for one end of a message; both ends must agree on it."""
+    """Return the note for one end of a message; both ends must agree on it.
+
+    kind: "send" or "recv".  site: the line of the program that makes the call.
+    """
     (x,) = tensors
-    text = f"{kind} {dtype_name(x)} {tuple(x.shape)}"
-    note = {"dtype": dtype_name(x), "shape": list(x.shape), "text": text, "at": site}
-    return _with_label(note)
+    note: Note = {"dtype": dtype_name(x), "shape": list(x.shape)} | _label()
+    return note | {"text": f"{kind} {_words(note)}", "at": site}
 
 
-def describe_collective(op, alike, args, kwargs, site, members) -> Note:
-    """Return the note for a collective; every rank must agree on it."""
-    options = next(
-        (a for a in (*args, *kwargs.values()) if hasattr(a, "timeout")), None
-    )
+def describe_collective(
+    op: str, alike: int | None, args: Sequence, members: tuple[int, ...], site: str
+) -> Note:
+    """Return the note for a collective; every rank must agree on it.
+
+    op: its name.  alike: which of `args`, the arguments of the process group's method,
+    every rank fills alike, if any.  members: ranks of the group, as ranks of the world.
+    """
     note: Note = {"op": op}
     if alike is not None:
         tensors = list(tensors_in(args[alike]))
@@ -111,44 +111,56 @@ def describe_collective(op, alike, args, kwargs, site, members) -> Note:
         note["shape"] = [list(x.shape) for x in tensors]
     elif op == "all_to_all":
         note["dtype"] = dtype_name(next(tensors_in(args)))
-        note["splits"] = splits(args, members)
+        note["sends"], note["expects"] = splits(args, members)
+    options = next((a for a in args if hasattr(a, "timeout")), None)
     if op in ROOTED:
         note["root"] = members[options.rootRank]
     else:
         note["line"] = site
     if hasattr(options, "reduceOp"):
         note["reduction"] = options.reduceOp.op.name
-    note = _with_label(note)
-    shown = [
-        note.get("dtype"),
-        *map(tuple, note.get("shape", ())),
-        note.get("reduction"),
-    ]
-    words = [op, *(str(part) for part in shown if part is not None)]
-    words += [f"root {note['root']}"] if "root" in note else []
-    for what, parts in zip(("sends", "expects"), note.get("splits", ()), strict=False):
-        words += [what, str(list(parts.values()))]
-    words += [f"label {note['label']}"] if "label" in note else []
-    return note | {"text": " ".join(words), "at": site}
+    note |= _label()
+    return note | {"text": f"{op} {_words(note)}".strip(), "at": site}
 
 
-def splits(args, members: tuple[int, ...]) -> tuple[dict, dict]:
-    """Return how many elements go to, and are expected from, each member."""
-    received, sent, *sizes = args
+def splits(
+    args: Sequence, members: tuple[int, ...]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many elements go to, and are expected from, each member.
+
+    args: of alltoall (lists of tensors) or alltoall_base (tensors and their rows).
+    """
+    received, sent, *rows = args
     if isinstance(received, Tensor):
-        out_rows, in_rows = sizes[:2]
-        parts = (
-            _rows(sent, in_rows, len(members)),
-            _rows(received, out_rows, len(members)),
-        )
+        to = _elements(sent, rows[1], len(members))
+        expected = _elements(received, rows[0], len(members))
     else:
-        parts = [x.numel() for x in sent], [x.numel() for x in received]
-    keys = [str(m) for m in members]
-    sent_to, expected_from = (dict(zip(keys, part, strict=True)) for part in parts)
-    return sent_to, expected_from
+        to, expected = [x.numel() for x in sent], [x.numel() for x in received]
+    keys = [str(member) for member in members]
+    return dict(zip(keys, to, strict=True)), dict(zip(keys, expected, strict=True))
 
 
-def _rows(x: Tensor, rows: list[int], p: int) -> list[int]:
+def _elements(x: Tensor, rows: list[int], p: int) -> list[int]:
     """Return the elements in each part of `x`; no rows given means equal parts."""
     each = x.numel() // x.shape[0] if x.ndim and x.shape[0] else 0
     return [n * each for n in rows] if rows else [x.numel() // p] * p
+
+
+def _label() -> Note:
+    labels = journal.current().labels
+    return {"label": "/".join(labels)} if labels else {}
+
+
+def _words(note: Note) -> str:
+    """Return what a reader is shown of a note, for example "float32 (3,) SUM"."""
+    shapes = note.get("shape", [])
+    each = shapes if shapes and isinstance(shapes[0], list) else [shapes]
+    words = [
+        str(note.get("dtype", "")),
+        *(str(tuple(x)) for x in each if "shape" in note),
+    ]
+    words += [str(note[key]) for key in ("reduction",) if key in note]
+    words += [f"{key} {note[key]}" for key in ("root", "label") if key in note]
+    for key in ("sends", "expects"):
+        words += [f"{key} {list(note[key].values())}"] if key in note else []
+    return " ".join(filter(None, words))

@@ -60,7 +60,7 @@ def leave_session() -> None:
 
 
 def clean_up(folder: Path) -> None:
-    """Kill the processes entered in a folder and remove it; a second call is harmless."""
+    """Kill the processes entered in a folder, and remove it; harmless when repeated."""
     over = folder.with_name(f"{folder.name}-over")
     with suppress(FileNotFoundError):
         folder.rename(over)

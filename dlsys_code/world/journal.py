@@ -73,7 +73,9 @@ class Journal:
     received: Counter[Channel] = field(default_factory=Counter)
     collectives: Counter[Group] = field(default_factory=Counter)
     sites: dict[Channel | Group, str] = field(default_factory=dict)  # of the last call
-    unwaited: int = 0  # messages under way whose end the program has not waited for
+    # Messages that the program has not waited for.  Gloo loses one whose handle is
+    # dropped too early, so they are held here until the call is over.
+    under_way: set[object] = field(default_factory=set)
     labels: list[str] = field(default_factory=list)
 
     def begin(self, kind: str, op: str, **details: object) -> Event | None:

@@ -5,8 +5,9 @@
 
 The processes start once, join one process group and stay warm, so a call costs
 milliseconds.  `program` is plain torch.distributed: under torchrun the same lines join
-the running job.  The parent watches every process under one limit of time; on the first
-failure it ends all ranks and raises one `RankError`, and the next call starts new ranks.
+the running job.  The parent watches every process under one limit of time; on the
+first failure it ends all ranks and raises one `RankError`, and the next call starts new
+ones.
 """
 
 import pickle

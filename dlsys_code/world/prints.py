@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from dlsys_code.world.sources import constant, short_path
+from dlsys_code.world.sources import short_path
 
 TORCH_LOG = re.compile(r"^(?:\[rank\d+\]:)?\[([A-Z])\d{4} [\d:.]+ (?:\d+ )?")
 LINE_BUFFERED = 1  # _IOLBF of C
@@ -53,15 +53,13 @@ def flush(prints: io.TextIOWrapper) -> None:
         ctypes.CDLL(None).fflush(None)
 
 
-def warning_text(message, category, filename, lineno, line=None) -> str:
-    """Format a warning without folders, as `warnings.formatwarning`."""
-    where = constant(filename) if "/torch/" in filename else short_path(filename)
-    return f"{where} line {lineno}: {category.__name__}: {message}\n"
-
-
 def shorten_warnings() -> None:
     """Show the warnings of this process without folders."""
-    warnings.formatwarning = warning_text
+    warnings.formatwarning = _warning_text
+
+
+def _warning_text(message, category, filename, lineno, line=None) -> str:
+    return f"{short_path(filename)} line {lineno}: {category.__name__}: {message}\n"
 
 
 def shown(folder: Path, ranks: int) -> Iterator[str]:
@@ -74,6 +72,6 @@ def shown(folder: Path, ranks: int) -> Iterator[str]:
 
 
 def tidy(line: str) -> str:
-    """Return the last state of a line that was overwritten, without the time of a log."""
+    """Return the last state of an overwritten line, without the time of a log."""
     last = line.rstrip("\r").rpartition("\r")[2]
     return TORCH_LOG.sub(r"[\1 ", last)

@@ -172,7 +172,7 @@ class Slate:
         """Return False if something of the program is still at work in this rank."""
         return (
             dist.is_initialized()
-            and not journal.current().unwaited
+            and not journal.current().under_way
             and not {t.ident for t in threading.enumerate()} - self.threads
             and not has_children()
         )

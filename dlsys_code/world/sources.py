@@ -29,7 +29,7 @@ LONGEST = 12  # frames shown of a traceback; a recursion has a thousand
 
 @cache
 def is_program(filename: str) -> bool:
-    """Return whether a file is the reader's or a chapter's, not a library's."""
+    """Return whether a file is the reader's or a chapter's, and no library's."""
     if filename.startswith(PACKAGE):
         return not filename.startswith(LIBRARIES[-2])
     return not filename.startswith(LIBRARIES)
@@ -39,14 +39,17 @@ def is_program(filename: str) -> bool:
 def short_path(filename: str) -> str:
     """Return a file's name without what differs between machines.
 
-    A notebook cell becomes "<cell>", a file of this package "dlsys_code/...", any other
-    file its last part.
+    A notebook cell becomes "<cell>", a file of this package "dlsys_code/..." and one of
+    torch "torch/...", any other file its last part.
     """
     path = filename.replace("\\", "/")
     if "ipykernel_" in path:
         return "<cell>"
-    _, package, inside = path.rpartition("/dlsys_code/")
-    return f"dlsys_code/{inside}" if package else path.rpartition("/")[2]
+    for package in ("dlsys_code", "torch"):
+        _, found, inside = path.rpartition(f"/{package}/")
+        if found:
+            return f"{package}/{inside}"
+    return path.rpartition("/")[2]
 
 
 def call_site() -> str:

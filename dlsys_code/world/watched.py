@@ -8,7 +8,8 @@ group, gloo unless another transport is given::
     program -> torch -> Watched: journal (always), board (when checked) -> gloo
 
 A note costs some microseconds a call.  Nothing is patched, so a program behaves on a
-watched group as it does on a plain one.
+watched group as it does on a plain one; only a message whose handle the program drops
+is not lost, as it may be with gloo.
 
 Source: torch.distributed, "Third-party backends".
 """
@@ -67,6 +68,13 @@ INNER_NAMES = {
     "all_gather_single": "_allgather_base",
     "reduce_scatter_single": "_reduce_scatter_base",
     "all_to_all_single": "alltoall_base",
+}
+# Nor are these, which take lists of tensors; it makes one call for each pair.
+PIECEWISE = {
+    "allgather_into_tensor_coalesced": "_allgather_base",
+    "all_gather_single_coalesced": "_allgather_base",
+    "reduce_scatter_tensor_coalesced": "_reduce_scatter_base",
+    "reduce_scatter_single_coalesced": "_reduce_scatter_base",
 }
 
 
@@ -151,10 +159,22 @@ class Watched(dist.ProcessGroup):
             event = notes.begin("collective", op, **self._details(args, site))
         if self.board is not None:
             key = f"{self.group}/{notes.collectives[self.group]}"
-            note = describe_collective(op, alike, args, kwargs, site, self.members)
+            every = (*args, *kwargs.values())
+            note = describe_collective(op, alike, every, self.members, site)
             compare(self.board, key, note, self.members)
-        work = getattr(self.inner, INNER_NAMES.get(method, method))(*args, **kwargs)
+        work = self._hand_on(method, *args, **kwargs)
         return work if event is None else follow(work, event)
+
+    def _hand_on(self, method: str, *args, **kwargs) -> dist.Work:
+        """Make a call on the inner group."""
+        if method not in PIECEWISE:
+            return getattr(self.inner, INNER_NAMES.get(method, method))(*args, **kwargs)
+        call, (outputs, inputs, *options) = getattr(self.inner, PIECEWISE[method]), args
+        pairs = zip(outputs, inputs, strict=True)
+        works = [call(out, x, *options, **kwargs) for out, x in pairs]
+        for work in works[:-1]:
+            work.wait()
+        return works[-1]
 
     def _details(self, args, site: str) -> dict[str, object]:
         """Return what an event says of the tensors of a call."""
@@ -210,15 +230,14 @@ class Message(Followed):
         arrived: Callable[[dist.Work], None] | None = None,
     ):
         super().__init__(work, event)
-        self.arrived, self.notes = arrived, journal.current()
-        self.notes.unwaited += 1
+        self.arrived, self.under_way = arrived, journal.current().under_way
+        self.under_way.add(self)
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
         """Wait for the end, then note who sent the message."""
         done = super().wait(timeout)
-        if self.notes is not None:
-            self.notes.unwaited -= 1
-            self.notes = None
+        if self in self.under_way:
+            self.under_way.remove(self)
             if self.arrived:
                 self.arrived(self.work)
         return done
