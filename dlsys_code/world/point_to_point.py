@@ -12,8 +12,9 @@ Both sides must agree on shape and dtype: the receiver says what it expects.  Wh
 differ, torch ends the process without a Python error; a World(n, checked=True) names
 both sides instead.
 
-Sources: torch.distributed, "Point-to-point communication"; R. W. Hockney, "The
-communication challenge for MPP", Parallel Computing 20 (1994) 389-398.
+Sources: torch.distributed, "Point-to-point communication"; NCCL user guide,
+"Point-to-point communication"; R. W. Hockney, "The communication challenge for MPP",
+Parallel Computing 20 (1994) 389-398.
 """
 
 import torch
@@ -47,14 +48,18 @@ def exchange(x: Tensor, group: ProcessGroup, *, to: int, source: int) -> Tensor:
     """Send `x` to rank `to` while receiving a tensor like it from rank `source`.
 
     x: any shape and dtype, unchanged.  Returns: same shape.
-    Sending and receiving run at once: two blocking sends face to face never end.
+    Both start together: two blocking sends face to face never end, and NCCL may hold
+    up even two that do not block unless it is given them as one batch.
     Errors: ValueError when a peer is this rank or not in the group.
     """
     outgoing = x.contiguous()
     arrived = torch.empty_like(outgoing)
-    sending = dist.isend(outgoing, group=group, group_dst=_peer(to, group))
-    dist.recv(arrived, group=group, group_src=_peer(source, group))
-    sending.wait()
+    both = [
+        dist.P2POp(dist.isend, outgoing, group=group, group_peer=_peer(to, group)),
+        dist.P2POp(dist.irecv, arrived, group=group, group_peer=_peer(source, group)),
+    ]
+    for work in dist.batch_isend_irecv(both):
+        work.wait()
     return arrived
 
 
