@@ -1,4 +1,4 @@
-"""World(4): four processes that wait for a parallel program and run it.
+"""World(4): four processes that wait for a parallel program and run it::
 
     world = World(4)
     world(program, *args)  ->  [result of rank 0, ..., result of rank 3]
@@ -10,19 +10,17 @@ first failure it ends all ranks and raises one `RankError`, and the next call st
 ones.
 """
 
-import pickle
 import sys
 import threading
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
-import cloudpickle
-
 from dlsys_code.world import device as devices
 from dlsys_code.world.failure import Diagnosis, Failure
 from dlsys_code.world.job import Joined
 from dlsys_code.world.mail import Place, Reply, Request
+from dlsys_code.world.parcel import pack, unpack
 from dlsys_code.world.processes import Processes
 from dlsys_code.world.slate import Surroundings
 from dlsys_code.world.trace import Trace
@@ -165,7 +163,7 @@ def packed(program: Callable, args: tuple) -> bytes:
     Errors: TypeError naming what cannot be sent.
     """
     try:
-        return cloudpickle.dumps((program, args))
+        return pack((program, args))
     except Exception as error:
         raise TypeError(
             f"cannot send {name_of(program)}() to the ranks: {error}"
@@ -177,7 +175,7 @@ def unpacked(replies: list[Reply], diagnosis: Diagnosis) -> Trace:
     results = []
     for rank, reply in enumerate(replies):
         try:
-            results.append(pickle.loads(reply.result))
+            results.append(unpack(reply.result))
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             diagnosis.failures[rank] = Failure(

@@ -34,7 +34,6 @@ from dlsys_code.world.journal import ANY, Channel, Event, Group
 from dlsys_code.world.sources import call_site
 
 NAME = "watched"
-SMALL = 64  # bytes; a trace keeps the values of a message that is no larger
 SMALL = 64  # bytes; the values of a smaller message are kept in a trace
 Transport = Callable[[dist.Store, int, int, timedelta], dist.ProcessGroup]
 
