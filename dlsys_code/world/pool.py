@@ -56,11 +56,14 @@ class World:
         local_ranks = job.local_ranks if job else ranks
         self.device = devices.choose_device(local_ranks, device)
         if checked and self.device == "cuda":
-            raise ValueError("a checked World runs on the CPU: pass device='cpu'")
+            if device is not None:
+                raise ValueError("calls are checked on the CPU only: leave out device")
+            self.device = "cpu"
         self._joined = (
             Joined(job, ranks, device=self.device, transport=transport) if job else None
         )
         self._processes: Processes | None = None
+        self._twin: World | None = None  # records traces for a World of GPUs
         self._turn = threading.Lock()
         self._calls = 0
         chosen = self.device if device is None else ""
@@ -80,15 +83,30 @@ class World:
     def trace(
         self, program: Callable, *args: object, timeout_s: float | None = None
     ) -> Trace:
-        """Run `program(*args)`; return its results and every event of every rank."""
+        """Run `program(*args)`; return its results and every event of every rank.
+
+        On a World of GPUs the call is made on the CPU, where every call can be watched.
+        Errors: `RankError`; ValueError in a job of torchrun or srun that uses GPUs.
+        """
         if self.device == "cuda":
-            raise ValueError("a traced World runs on the CPU: pass device='cpu'")
+            return self._on_cpu().trace(program, *args, timeout_s=timeout_s)
         return self._run(program, args, timeout_s, traced=True)
 
     def close(self) -> None:
         """End the ranks; a later call starts new ones."""
         with self._turn:
             self._drop()
+        if self._twin is not None:
+            self._twin.close()
+
+    def _on_cpu(self) -> "World":
+        """Return a World like this one on the CPU."""
+        if self._joined:
+            raise ValueError("a job on GPUs is not traced: start it with device='cpu'")
+        if self._twin is None:
+            print("traces are recorded on the CPU, with gloo", file=sys.stderr)
+            self._twin = World(self.ranks, device="cpu", timeout_s=self.timeout_s)
+        return self._twin
 
     def __enter__(self) -> "World":
         return self
