@@ -28,6 +28,7 @@ from dlsys_code.world.device import Job
 from dlsys_code.world.failure import Diagnosis
 from dlsys_code.world.journal import Journal
 from dlsys_code.world.mail import Reply
+from dlsys_code.world.parcel import unpack
 from dlsys_code.world.rank import run_program
 from dlsys_code.world.slate import Slate
 from dlsys_code.world.trace import Trace
@@ -70,7 +71,7 @@ class Joined:
             watchdog.cancel()
         everyone: list[Reply] = [reply] * self.job.ranks
         dist.all_gather_object(everyone, reply, group=self.side)
-        results = [pickle.loads(r.result) for r in everyone]
+        results = [unpack(r.result) for r in everyone]
         return Trace(results, [event for r in everyone for event in r.events])
 
     def _device(self) -> torch.device | None:

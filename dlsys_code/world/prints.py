@@ -65,7 +65,7 @@ def _warning_text(message, category, filename, lineno, line=None) -> str:
 def shown(folder: Path, ranks: int) -> Iterator[str]:
     """Yield the printed lines of all ranks, in rank order."""
     for rank in range(ranks):
-        text = prints_file(folder, rank).read_text("utf-8", "replace")
+        text = prints_file(folder, rank).read_bytes().decode("utf-8", "replace")
         for line in text.removesuffix("\n").split("\n") if text else ():
             if not line.startswith("[Gloo]"):
                 yield f"[rank {rank}] {tidy(line)}"

@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection
 import cloudpickle
 import torch
 import torch.distributed as dist
-from torch.utils import _pytree as pytree
 
 from dlsys_code.world import guard, journal, mail, prints, watched
 from dlsys_code.world.agreement import Mismatch
@@ -26,6 +25,7 @@ from dlsys_code.world.board import Board
 from dlsys_code.world.edits import Imported
 from dlsys_code.world.journal import Journal
 from dlsys_code.world.mail import Place, Reply, Request
+from dlsys_code.world.parcel import pack, unpack
 from dlsys_code.world.slate import Slate
 from dlsys_code.world.sources import is_program
 
@@ -123,7 +123,7 @@ def answer(request: Request, place: Place, slate: Slate) -> Reply:
     watched.Watched.board = board
     try:
         slate.wipe(request.surroundings)
-        program, args = cloudpickle.loads(request.body)
+        program, args = unpack(request.body)
     except Exception as error:
         return raised(error)
     reply = run_program(program, args, notes)
@@ -152,21 +152,11 @@ def run_program(program: Callable, args: tuple, notes: Journal) -> Reply:
 
 
 def returned(result: object) -> Reply:
-    """Pack a result; tensors leave on the CPU and without what they are a view of."""
+    """Report a result."""
     try:
-        own = pytree.tree_map_only(torch.Tensor, parcel, result)
-        return Reply("returned", result=cloudpickle.dumps(own))
+        return Reply("returned", result=pack(result))
     except Exception as error:
         return Reply("unpicklable", one_line(error))
-
-
-def parcel(x: torch.Tensor) -> torch.Tensor:
-    """Return `x` on the CPU; a small view is copied out of its large storage."""
-    if type(x) is torch.Tensor and x.layout == torch.strided:
-        x = x.cpu()
-        if x.untyped_storage().nbytes() > 2 * x.nbytes:
-            return x.detach().clone().requires_grad_(x.requires_grad)
-    return x
 
 
 def raised(error: BaseException) -> Reply:
