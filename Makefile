@@ -116,4 +116,4 @@ refresh: $(ALL)  ## 在 CPU 上重跑代码改动过的章，显示不同并存�
 	$(ON_CPU) $(PY) -m dlsys_code.book.notebooks refresh $(NOTEBOOKS)
 
 clean:  ## 删除生成物（.venv 保留）
-	rm -rf _build jupyter_execute .pytest_cache *.egg-info
+	rm -rf _build api jupyter_execute .pytest_cache *.egg-info
