@@ -8,6 +8,7 @@ others.  Aspects that must be equal::
                  to q is what q expects of r; and the line of the program or the label
 
 The last aspect finds two like collectives in swapped order, which torch takes for one.
+A receive from any rank is not compared: nobody knows yet with whom.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,7 +66,7 @@ def difference(mine: Note, theirs: Note, me: int, other: int) -> str | None:
         out = mine["sends"].get(str(other)), theirs["expects"].get(str(me))
         back = theirs["sends"].get(str(me)), mine["expects"].get(str(other))
         if out[0] != out[1] or back[0] != back[1]:
-            return "splits"
+            return "split"
     unlabelled = "label" not in mine and "label" not in theirs
     if unlabelled and mine.get("line") != theirs.get("line"):
         return "line"

@@ -13,8 +13,10 @@ the order of each program alone, so they are the same on every run.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,11 +46,10 @@ class Trace:
         """
         pairs = pair_ends(self.events)
         steps = one_port_steps(self.events, pairs)
-        found = [
-            Message(steps[id(sent)], sent.rank, received.rank, sent.bytes)
-            for sent, received in pairs
-        ]
-        return sorted(found)
+        return sorted(
+            Message(step, sent.rank, received.rank, sent.bytes)
+            for step, (sent, received) in zip(steps, pairs, strict=True)
+        )
 
     def bytes_sent(self) -> list[int]:
         """Return the bytes that each rank sent point to point."""
@@ -60,10 +61,11 @@ class Trace:
     def save(self, path: str | Path) -> Path:
         """Write the trace in the Chrome format; open it in Perfetto or chrome://tracing.
 
-        Every rank is a row; an arrow joins the two ends of a message.
+        Every rank is a group of rows, one for each thing that it does at the same time;
+        an arrow joins the two ends of a message.
         """
         path = Path(path)
-        path.write_text(json.dumps({"traceEvents": chrome_events(self.events)}))
+        path.write_text(json.dumps({"traceEvents": list(chrome_rows(self.events))}))
         return path
 
 
@@ -91,88 +93,100 @@ def pair_ends(events: Sequence[Event]) -> list[tuple[Event, Event]]:
 
 def one_port_steps(
     events: Sequence[Event], pairs: Sequence[tuple[Event, Event]]
-) -> dict[int, int]:
-    """Return the step of each message, keyed by id() of its sending event.
+) -> list[int]:
+    """Return the step of each pair, the two ends of a message.
 
     A message goes one step after the latest message that its sender or its receiver
     was busy with before: an earlier one in the same direction, or one that had ended.
     """
-    other_end = {id(a): b for a, b in pairs} | {id(b): a for a, b in pairs}
-    per_rank: dict[int, list[Event]] = defaultdict(list)
+    number = {id(end): n for n, pair in enumerate(pairs) for end in pair}
+    needs: dict[int, set[int]] = {n: set() for n in range(len(pairs))}
+    of_rank: dict[int, list[Event]] = defaultdict(list)
     for event in events:
-        if id(event) in other_end:
-            per_rank[event.rank].append(event)
+        if id(event) in number:
+            of_rank[event.rank].append(event)
+    for ends in of_rank.values():
+        for event, before in busy_before(ends):
+            needs[number[id(event)]] |= {number[id(e)] for e in before}
     steps: dict[int, int] = {}
-
-    def before(event: Event) -> list[Event]:
-        return [
-            e
-            for e in per_rank[event.rank][: per_rank[event.rank].index(event)]
-            if e.kind == event.kind
-            or (e.end_s is not None and e.end_s <= event.start_s)
-        ]
-
-    waiting = [sent for sent, _ in pairs]
-    while waiting:
-        later = []
-        for sent in waiting:
-            needed = before(sent) + before(other_end[id(sent)])
-            sends = [e if e.kind == "send" else other_end[id(e)] for e in needed]
-            if all(id(e) in steps for e in sends):
-                steps[id(sent)] = 1 + max((steps[id(e)] for e in sends), default=-1)
-            else:
-                later.append(sent)
-        if len(later) == len(waiting):
-            raise ValueError("the messages of this trace wait for one another")
-        waiting = later
-    return steps
+    for n in TopologicalSorter(needs).static_order():
+        steps[n] = 1 + max((steps[m] for m in needs[n]), default=-1)
+    return [steps[n] for n in range(len(pairs))]
 
 
-def chrome_events(events: Sequence[Event]) -> list[dict]:
-    """Return the events in the Chrome trace format: one row per rank, times in us."""
-    start = min((e.start_s for e in events), default=0.0)
-    rows: list[dict] = [
-        {
+def busy_before(ends: Sequence[Event]) -> Iterator[tuple[Event, list[Event]]]:
+    """Yield each message end of one rank with the latest ones that it comes after.
+
+    Of those in the same direction that is the one before; of those in the other
+    direction, the last one begun among those that had ended.
+    """
+    last: dict[str, list[Event]] = {"send": [], "recv": []}  # one event at most
+    over: dict[str, list[Event]] = {"send": [], "recv": []}  # one event at most
+    running: dict[str, list[tuple[float, int, Event]]] = {"send": [], "recv": []}
+    for event in ends:
+        other = "recv" if event.kind == "send" else "send"
+        while running[other] and running[other][0][0] <= event.start_s:
+            _, _, ended = heappop(running[other])
+            if not over[other] or over[other][0].seq < ended.seq:
+                over[other] = [ended]
+        yield event, last[event.kind] + over[other]
+        last[event.kind] = [event]
+        if event.end_s is not None:
+            heappush(running[event.kind], (event.end_s, event.seq, event))
+
+
+def chrome_rows(events: Sequence[Event]) -> Iterator[dict]:
+    """Yield the events in the Chrome trace format: a process per rank, times in us."""
+    zero_s = min((e.start_s for e in events), default=0.0)
+    for rank in sorted({e.rank for e in events}):
+        name = {"name": f"rank {rank}"}
+        yield {"ph": "M", "name": "process_name", "pid": rank, "args": name}
+        yield {
             "ph": "M",
-            "name": "thread_name",
-            "pid": 0,
-            "tid": r,
-            "args": {"name": f"rank {r}"},
+            "name": "process_sort_index",
+            "pid": rank,
+            "args": {"sort_index": rank},
         }
-        for r in sorted({e.rank for e in events})
-    ]
+    lanes = lanes_of(events)
     for e in events:
-        end_s = e.start_s if e.end_s is None else e.end_s
-        rows.append(
-            {
-                "ph": "X",
-                "pid": 0,
-                "tid": e.rank,
-                "cat": e.kind,
-                "name": f"{e.label} {e.op}".strip(),
-                "ts": (e.start_s - start) * 1e6,
-                "dur": (end_s - e.start_s) * 1e6,
-                "args": {
-                    "bytes": e.bytes,
-                    "dtype": e.dtype,
-                    "peer": e.peer,
-                    "at": e.site,
-                },
-            }
-        )
+        yield {
+            "ph": "X",
+            "pid": e.rank,
+            "tid": lanes[id(e)],
+            "cat": e.kind,
+            "name": f"{e.label} {e.op}".strip(),
+            "ts": (e.start_s - zero_s) * 1e6,
+            "dur": (end_of(e) - e.start_s) * 1e6,
+            "args": {"bytes": e.bytes, "dtype": e.dtype, "peer": e.peer, "at": e.site},
+        }
     for number, (sent, received) in enumerate(pair_ends(events)):
-        arrow = {"cat": "message", "name": "message", "id": number, "pid": 0}
-        received_s = received.start_s if received.end_s is None else received.end_s
-        rows.append(
-            arrow | {"ph": "s", "tid": sent.rank, "ts": (sent.start_s - start) * 1e6}
-        )
-        rows.append(
-            arrow
-            | {
-                "ph": "f",
-                "bp": "e",
-                "tid": received.rank,
-                "ts": (received_s - start) * 1e6,
-            }
-        )
-    return rows
+        arrow = {"cat": "message", "name": "message", "id": number}
+        tail = {"ph": "s", "pid": sent.rank, "tid": lanes[id(sent)]}
+        head = {"ph": "f", "bp": "e", "pid": received.rank, "tid": lanes[id(received)]}
+        # The head must lie inside its slice: halfway between send and arrival at most.
+        arrival_s = max(received.start_s, (sent.start_s + end_of(received)) / 2)
+        yield arrow | tail | {"ts": (sent.start_s - zero_s) * 1e6}
+        yield arrow | head | {"ts": (arrival_s - zero_s) * 1e6}
+
+
+def end_of(event: Event) -> float:
+    """Return when an event ended [s]; its start if nobody waited for its end."""
+    return event.start_s if event.end_s is None else event.end_s
+
+
+def lanes_of(events: Sequence[Event]) -> dict[int, int]:
+    """Return the row of each event, keyed by id(), so that slices of a row nest."""
+    lanes: dict[int, int] = {}
+    open_ends: dict[int, list[list[float]]] = defaultdict(list)  # rank -> row -> ends
+    for event in sorted(events, key=lambda e: (e.rank, e.start_s, -end_of(e))):
+        rows = open_ends[event.rank]
+        for row in rows:
+            while row and row[-1] <= event.start_s:
+                row.pop()
+        fits = (n for n, row in enumerate(rows) if not row or row[-1] >= end_of(event))
+        lane = next(fits, len(rows))
+        if lane == len(rows):
+            rows.append([])
+        rows[lane].append(end_of(event))
+        lanes[id(event)] = lane
+    return lanes
