@@ -36,7 +36,15 @@ def tidy(app: Sphinx) -> None:
         app.env.autoapi_source_hashes = None
 
 
+def show_call(
+    _app: Sphinx, _what: str, name: str, _member: object, skip: bool, _options: list
+) -> bool:
+    """Keep the page of `__call__`: it is how a reader uses a `World`."""
+    return skip and not name.endswith(".__call__")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("autoapi-skip-member", show_call)
     AstroidManager.brain["module_denylist"] = OtherLibraries()
     app.connect("builder-inited", tidy, priority=BEFORE_AUTOAPI)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
