@@ -190,12 +190,12 @@ def _panel(axes: Axes, title: str, cells: dict, moves: list, p: int) -> None:
             )
         )
         axes.text(
-            chunk + 0.58,
+            chunk + 0.6,
             rank + 0.5,
             "".join(map(str, sorted(shares))),
             ha="center",
             va="center",
-            fontsize=7,
+            fontsize=min(7.0, 24 / len(shares)),  # beside the arrow
             color="white" if strength > 0.5 else INK,
         )
     for i in range(p):
