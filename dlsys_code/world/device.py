@@ -12,10 +12,24 @@ Sources: torch.distributed, "Backends"; torchrun and srun, "Environment variable
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+
+MASTER = ("MASTER_ADDR", "MASTER_PORT")
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", *MASTER)
+SLURM = (
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_LOCALID",
+    "SLURM_STEP_TASKS_PER_NODE",
+    "SLURM_NODEID",
+    *MASTER,
+)
+MEETING_POINT = """: say before srun on which host and port the ranks meet, for example
+export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,27 +47,34 @@ def running_job(environ: Mapping[str, str] = os.environ) -> Job | None:
     """Return this process's place in a job of torchrun or srun; None outside of one.
 
     A Slurm step of a single task (an interactive shell, a notebook server) is no job.
-    Errors: ValueError when the launcher's variables are incomplete.
+    Errors: ValueError when the launcher's variables are incomplete, or when none says
+    where the ranks meet.
     """
     if "TORCHELASTIC_RUN_ID" in environ:
-        names = "torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+        require(environ, "torchrun", TORCHRUN)
+        rank, ranks, local_rank, local_ranks = (int(environ[n]) for n in TORCHRUN[:4])
+        launcher = "torchrun"
     elif int(environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        names = "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", None
+        require(environ, "srun", SLURM)
+        rank, ranks, local_rank = (int(environ[name]) for name in SLURM[:3])
+        launcher, local_ranks = "srun", slurm_tasks(environ)
     else:
         return None
-    launcher, rank, ranks, local_rank, local_ranks = names
-    try:
-        return Job(
-            launcher=launcher,
-            rank=int(environ[rank]),
-            ranks=int(environ[ranks]),
-            local_rank=int(environ[local_rank]),
-            local_ranks=int(environ[local_ranks])
-            if local_ranks
-            else slurm_tasks(environ),
-        )
-    except KeyError as missing:
-        raise ValueError(f"started by {launcher}, but {missing} is not set") from None
+    return Job(
+        launcher=launcher,
+        rank=rank,
+        ranks=ranks,
+        local_rank=local_rank,
+        local_ranks=local_ranks,
+    )
+
+
+def require(environ: Mapping[str, str], launcher: str, names: Sequence[str]) -> None:
+    """Raise ValueError for the first of `names` that the launcher has not set."""
+    for name in names:
+        if name not in environ:
+            cure = MEETING_POINT if name.startswith("MASTER_") else ""
+            raise ValueError(f"started by {launcher}, but {name} is not set{cure}")
 
 
 def slurm_tasks(environ: Mapping[str, str]) -> int:

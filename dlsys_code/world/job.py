@@ -10,15 +10,16 @@ launcher before.
 """
 
 import atexit
+import faulthandler
 import os
 import pickle
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -29,12 +30,15 @@ from dlsys_code.world.failure import Diagnosis
 from dlsys_code.world.journal import Journal
 from dlsys_code.world.mail import Reply
 from dlsys_code.world.parcel import unpack
-from dlsys_code.world.rank import run_program
+from dlsys_code.world.rank import FOREVER, run_program
 from dlsys_code.world.slate import Slate
 from dlsys_code.world.trace import Trace
 from dlsys_code.world.watched import Transport
 
 GAVE_UP = 3  # exit code of a rank that ends itself
+GRACE_S = 0.3  # how long the other ranks may still report after the first failure
+LAST_WORDS_S = 2.0  # how long a rank that waits lets the others say where they are
+LAUNCHER_S = 10.0  # how long a launcher may take to end the peers of a dead rank
 
 
 class Joined:
@@ -60,19 +64,15 @@ class Joined:
         self._enter()
         self.calls += 1
         notes = journal.open_journal(Journal(self.job.rank, traced))
-        watchdog = threading.Timer(limit_s, give_up, (name, limit_s))
-        watchdog.daemon = True
-        watchdog.start()
-        try:
+        diagnosis = Diagnosis(name, self.job.ranks, limit_s)
+        everyone: list[Reply | None] = [None] * self.job.ranks
+        with self._limited(diagnosis):
             with Slate({}).lent(self._device()):
                 reply = run_program(program, args, notes)
-            self._agree(reply, name, limit_s)
-        finally:
-            watchdog.cancel()
-        everyone: list[Reply] = [reply] * self.job.ranks
-        dist.all_gather_object(everyone, reply, group=self.side)
-        results = [unpack(r.result) for r in everyone]
-        return Trace(results, [event for r in everyone for event in r.events])
+            self._agree(reply, diagnosis)
+            dist.all_gather_object(everyone, reply, group=self.side)
+        results = [unpack(reply.result) for reply in everyone]
+        return Trace(results, [event for reply in everyone for event in reply.events])
 
     def _device(self) -> torch.device | None:
         on_gpu = self.device == "cuda"
@@ -83,9 +83,9 @@ class Joined:
         if self.side is not None:
             return
         if not dist.is_initialized():
-            backend = "cpu:gloo,cuda:nccl"
             if self.device == "cuda":
                 torch.cuda.set_device(self._device())
+                backend = "cpu:gloo,cuda:nccl"
             else:
                 torch.set_num_threads(1)
                 backend = watched.register(self.transport)
@@ -98,51 +98,64 @@ class Joined:
             atexit.register(leave)
         self.side = dist.new_group(backend="gloo")
 
-    def _agree(self, reply: Reply, name: str, limit_s: float) -> None:
-        """Tell every rank how this one did; raise one error if any has failed."""
+    @contextmanager
+    def _limited(self, diagnosis: Diagnosis) -> Iterator[None]:
+        """End this process when time runs out, also where no Python runs."""
+        watchdog = threading.Timer(
+            diagnosis.timeout_s, give_up, (self.job.rank, diagnosis)
+        )
+        watchdog.daemon = True
+        watchdog.start()
+        in_c_s = diagnosis.timeout_s + LAST_WORDS_S / 2
+        faulthandler.dump_traceback_later(in_c_s, exit=True)
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+            faulthandler.cancel_dump_traceback_later()
+
+    def _agree(self, reply: Reply, diagnosis: Diagnosis) -> None:
+        """Tell every rank how this one did; raise one error if any has failed.
+
+        A rank that only lost a connection waits for the launcher, which ends it.
+        """
         store = dist.distributed_c10d._get_default_store()
-        keys = [f"world/{self.calls}/{rank}" for rank in range(self.job.ranks)]
+        call = f"world/{self.calls}"
+        keys = [f"{call}/{rank}" for rank in range(self.job.ranks)]
         short = replace(reply, result=b"", events=[])
         store.set(keys[self.job.rank], pickle.dumps(short))
+        done = store.add(f"{call}/done", 1)
+        if done == self.job.ranks or reply.kind != "returned":
+            store.set(f"{call}/over", b"")
+        store.wait([f"{call}/over"], FOREVER)
+        if not store.check(keys):  # a moment for those that have not said how they did
+            lost = verdict.of_reply(self.job.rank, reply).follows_another
+            time.sleep(LAUNCHER_S if lost else GRACE_S)
+        said = {r: key for r, key in enumerate(keys) if store.check([key])}
+        judge({r: pickle.loads(store.get(key)) for r, key in said.items()}, diagnosis)
+
+
+def judge(replies: dict[int, Reply], diagnosis: Diagnosis) -> None:
+    """Raise one error if a rank has failed or the calls of the ranks do not match."""
+    for rank, reply in replies.items():
         if reply.kind != "returned":
-            store.set(f"world/{self.calls}/failed", b"")
-        replies = collect(store, keys, f"world/{self.calls}/failed")
-        diagnosis = Diagnosis(name, self.job.ranks, limit_s)
-        for rank, said in replies.items():
-            if said.kind != "returned":
-                diagnosis.failures[rank] = verdict.of_reply(rank, said)
-        if not diagnosis.failures:
-            verdict.compare_counts(replies, diagnosis)
-        if diagnosis.failures:
-            raise diagnosis.error()
+            diagnosis.failures[rank] = verdict.of_reply(rank, reply)
+    if not diagnosis.failures:
+        verdict.compare_counts(replies, diagnosis)
+    if diagnosis.failures:
+        raise diagnosis.error()
 
 
-def collect(store: dist.Store, keys: list[str], failed: str) -> dict[int, Reply]:
-    """Return what every rank said; after a failure, what was said by then.
-
-    The watchdog of the call limits the wait.
-    """
-    replies: dict[int, Reply] = {}
-    while len(replies) < len(keys):
-        over = store.check([failed])
-        for rank, key in enumerate(keys):
-            with suppress(dist.DistStoreError):  # not said within 0.1 s
-                if rank not in replies:
-                    store.wait([key], timedelta(seconds=0.1))
-                    replies[rank] = pickle.loads(store.get(key))
-        if over:
-            break
-    return replies
-
-
-def give_up(name: str, limit_s: float) -> None:
+def give_up(rank: int, diagnosis: Diagnosis) -> None:
     """End this rank, saying where it was: it may be caught where nothing is raised."""
     frame = sys._current_frames()[threading.main_thread().ident]
-    print(
-        f"{name}() did not finish in {limit_s:g} s; this rank was in", file=sys.stderr
-    )
-    traceback.print_stack(frame, file=sys.stderr)
-    sys.stderr.flush()
+    stack = [
+        (f.filename, f.lineno or 0, f.name) for f in traceback.extract_stack(frame)
+    ]
+    found = diagnosis.failures[rank] = verdict.of_stack(rank, verdict.inside(stack))
+    print(diagnosis.error(), file=sys.stderr, flush=True)
+    if found.follows_another:  # the launcher ends all ranks when the first one ends
+        time.sleep(LAST_WORDS_S)
     os._exit(GAVE_UP)
 
 

@@ -59,6 +59,10 @@ class World:
             if device is not None:
                 raise ValueError("calls are checked on the CPU only: leave out device")
             self.device = "cpu"
+        if checked and job:
+            raise ValueError(
+                f"a checked World starts its own ranks: run it without {job.launcher}"
+            )
         self._joined = (
             Joined(job, ranks, device=self.device, transport=transport) if job else None
         )

@@ -165,7 +165,8 @@ class Processes:
             pid = self.processes[rank].pid
             stopped = verdict.is_stopped(pid)
             dump = "" if stopped else read_stack(self.stacks[rank], end_s)
-            diagnosis.failures[rank] = verdict.of_stack(rank, dump, stopped=stopped)
+            frames = verdict.frames_of(dump)
+            diagnosis.failures[rank] = verdict.of_stack(rank, frames, stopped=stopped)
 
     def end(self) -> None:
         """Kill every rank with what it has started; leave no file behind."""

@@ -59,9 +59,11 @@ def how_it_ended(status: int | None) -> str:
     return f"ended with exit code {status}"
 
 
-def of_stack(rank: int, dump: str, *, stopped: bool) -> Failure:
-    """Return where a rank is that does not answer, from its dumped stack."""
-    frames = frames_of(dump)
+def of_stack(rank: int, frames: Sequence[Frame], *, stopped: bool = False) -> Failure:
+    """Return where a rank is that does not end, from its stack, outermost first.
+
+    stopped: whether a signal holds the process.
+    """
     last = max((i for i, f in enumerate(frames) if is_program(f[0])), default=-1)
     line = place(frames[: last + 1])
     source = source_of(frames[last]) if line else ""
@@ -75,13 +77,12 @@ def of_stack(rank: int, dump: str, *, stopped: bool) -> Failure:
         text = f"rank {rank} is waiting {f'in {call} ' if call else ''}at {line}"
     else:
         text = f"rank {rank} is busy at {line}"
-    text += f"\n    {source}" if source else ""
     return Failure(
         rank=rank,
         kind="stuck",
         cause="time ran out",
         line=line,
-        text=text,
+        text=f"{text}\n    {source}" if source else text,
         follows_another=waits,
     )
 
@@ -105,12 +106,13 @@ def frames_of(dump: str) -> list[Frame]:
     A dump of a deep stack holds only the innermost hundred frames.
     """
     found = re.findall(r'  File "(.*)", line (\d+) in (.*)', dump)
-    frames = [(file, int(line), name) for file, line, name in reversed(found)]
-    entry = [
-        i
-        for i, f in enumerate(frames)
-        if short_path(f[0]) == "dlsys_code/world/rank.py"
-    ]
+    return inside([(file, int(line), name) for file, line, name in reversed(found)])
+
+
+def inside(frames: list[Frame]) -> list[Frame]:
+    """Return the part of a stack that the running program began."""
+    names = [short_path(file) for file, _, _ in frames]
+    entry = [i for i, name in enumerate(names) if name == "dlsys_code/world/rank.py"]
     return frames[entry[-1] + 1 :] if entry else frames
 
 

@@ -156,3 +156,7 @@ def all_but(rank):
 
 def rank_of():
     return dist.get_rank()
+
+
+def in_nothing():
+    """Waits for nobody."""
