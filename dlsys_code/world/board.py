@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 Note = dict[str, object]
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 LOOK_AGAIN_S = 1.0  # how long a mismatch waits for the notes of the other ranks
 
 
@@ -31,14 +32,14 @@ class Board:
     def __init__(self, folder: Path, rank: int, call: int):
         self.folder, self.rank, self.call = folder, rank, call
         (folder / f"notes-{call - 1}-{rank}").unlink(missing_ok=True)  # all are past it
-        self.mine = open(folder / f"notes-{call}-{rank}", "ab", buffering=0)
+        self.mine = os.open(folder / f"notes-{call}-{rank}", APPEND, 0o600)
         self.files: dict[int, tuple[int, int]] = {}  # rank -> file descriptor, offset
         self.notes: dict[tuple[str, int], Note] = {}  # (key, rank) -> note
 
     def pin(self, key: str, note: Note) -> None:
         """Pin up this rank's note about the call that all ranks know as `key`."""
         self.notes[key, self.rank] = note
-        self.mine.write(json.dumps([key, note]).encode() + b"\n")
+        os.write(self.mine, json.dumps([key, note]).encode() + b"\n")
 
     def note(self, key: str, rank: int) -> Note | None:
         """Return what `rank` has pinned up for `key`, None if nothing yet."""
@@ -56,8 +57,7 @@ class Board:
 
     def close(self) -> None:
         """Close the files; the notes stay for the process that watches the ranks."""
-        self.mine.close()
-        for descriptor, _ in self.files.values():
+        for descriptor in (self.mine, *(file for file, _ in self.files.values())):
             os.close(descriptor)
 
     def _read(self, rank: int) -> None:

@@ -139,14 +139,9 @@ def chrome_rows(events: Sequence[Event]) -> Iterator[dict]:
     """Yield the events in the Chrome trace format: a process per rank, times in us."""
     zero_s = min((e.start_s for e in events), default=0.0)
     for rank in sorted({e.rank for e in events}):
-        name = {"name": f"rank {rank}"}
-        yield {"ph": "M", "name": "process_name", "pid": rank, "args": name}
-        yield {
-            "ph": "M",
-            "name": "process_sort_index",
-            "pid": rank,
-            "args": {"sort_index": rank},
-        }
+        about = {"ph": "M", "pid": rank}
+        yield about | {"name": "process_name", "args": {"name": f"rank {rank}"}}
+        yield about | {"name": "process_sort_index", "args": {"sort_index": rank}}
     lanes = lanes_of(events)
     for e in events:
         yield {

@@ -40,7 +40,7 @@ def failure(world, program, *args, **limit) -> RankError:
     return caught.value
 
 
-@pytest.mark.parametrize(("rank", "wait"), enumerate(faulty.WAITS))
+@pytest.mark.parametrize(("rank", "wait"), [*enumerate(faulty.WAITS)])
 def test_the_rank_that_raises_is_named_and_not_its_peers(doomed, rank, wait):
     error = failure(doomed, faulty.fail, rank, faulty.raise_value_error, wait)
     assert (error.rank, error.kind, error.cause) == (
@@ -53,7 +53,7 @@ def test_the_rank_that_raises_is_named_and_not_its_peers(doomed, rank, wait):
     assert str(error).endswith('raise ValueError("bad shape")')
 
 
-@pytest.mark.parametrize(("rank", "wait"), enumerate(faulty.WAITS))
+@pytest.mark.parametrize(("rank", "wait"), [*enumerate(faulty.WAITS)])
 def test_the_rank_that_dies_is_named_and_not_its_peers(doomed, rank, wait):
     error = failure(doomed, faulty.fail, rank, faulty.send_sigkill, wait)
     assert str(error) == f"rank {rank} of 4 died in fail(): killed by SIGKILL"
@@ -149,14 +149,14 @@ def test_a_missing_rank_is_shown(doomed):
     assert str(error).count("is waiting in all_reduce at faulty.py line") == 3
 
 
-def test_the_text_is_the_same_on_every_run(doomed):
-    for fault in (faulty.send_sigkill, faulty.multiply_odd_shapes):
-        texts = set()
-        for _ in range(5):
-            with pytest.raises(RankError) as caught:
-                doomed(faulty.fail, 1, fault)
-            texts.add(str(caught.value))
-        assert len(texts) == 1
+@pytest.mark.parametrize("fault", [faulty.send_sigkill, faulty.multiply_odd_shapes])
+def test_the_text_is_the_same_on_every_run(doomed, fault):
+    texts = set()
+    for _ in range(5):
+        with pytest.raises(RankError) as caught:
+            doomed(faulty.fail, 1, fault)
+        texts.add(str(caught.value))
+    assert len(texts) == 1
 
 
 def test_all_ranks_raise_and_the_lowest_is_named(doomed):

@@ -50,6 +50,11 @@ World(2, device="cpu", timeout_s={limit})(faulty.fail, 1, faulty.{fault}, faulty
 """
 
 
+def slow(*values):
+    """Parameters that only `make test-slow` tries."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def run(script: Path, *launcher: str) -> subprocess.CompletedProcess:
     """Run a script with or without a launcher; no GPU, no variables of a launcher."""
     return subprocess.run(
@@ -82,7 +87,7 @@ def test_one_script_gives_the_same_under_python_and_torchrun(tmp_path):
     assert len(lines) == 16
 
 
-@pytest.mark.parametrize("wait", ["in_all_reduce", "in_nothing"])
+@pytest.mark.parametrize("wait", ["in_nothing", slow("in_all_reduce")])
 def test_a_rank_that_raises_ends_the_job_and_is_named(tmp_path, wait):
     script = tmp_path / "fails.py"
     script.write_text(
@@ -97,7 +102,7 @@ def test_a_rank_that_raises_ends_the_job_and_is_named(tmp_path, wait):
 
 @pytest.mark.parametrize(
     ("fault", "shown"),
-    [("loop", "rank 1 is busy at faulty.py line"), ("loop_in_c", "in loop_in_c")],
+    [("loop_in_c", "in loop_in_c"), slow("loop", "rank 1 is busy at faulty.py line")],
 )
 def test_a_rank_that_is_stuck_ends_the_job_at_the_limit(tmp_path, fault, shown):
     script = tmp_path / "stuck.py"
