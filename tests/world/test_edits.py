@@ -34,9 +34,7 @@ def test_a_file_written_after_the_first_call_is_found(pair, tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
 
     def import_late():
-        import written_late
-
-        return written_late.number
+        return importlib.import_module("written_late").number
 
     with pytest.raises(RankError, match="No module named 'written_late'"):
         pair(import_late)
