@@ -65,7 +65,8 @@ def _warning_text(message, category, filename, lineno, line=None) -> str:
 def shown(folder: Path, ranks: int) -> Iterator[str]:
     """Yield the printed lines of all ranks, in rank order."""
     for rank in range(ranks):
-        text = prints_file(folder, rank).read_bytes().decode("utf-8", "replace")
+        file = prints_file(folder, rank)
+        text = file.read_bytes().decode("utf-8", "replace") if file.exists() else ""
         for line in text.removesuffix("\n").split("\n") if text else ():
             if not line.startswith("[Gloo]"):
                 yield f"[rank {rank}] {tidy(line)}"

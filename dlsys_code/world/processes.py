@@ -13,12 +13,10 @@ import atexit
 import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
@@ -31,12 +29,11 @@ from dlsys_code.world.edits import unchanged
 from dlsys_code.world.failure import Diagnosis
 from dlsys_code.world.mail import Place, Reply, Request
 from dlsys_code.world.rank import live
+from dlsys_code.world.starting import starting
 
 GRACE_S = 0.3  # how long the other ranks may still report after the first failure
 STACKS_LIMIT_S = 0.5  # a process writes its stack within milliseconds, if it can
 START_LIMIT_S = 120.0
-PRELOAD = ["torch", "torch.distributed", "numpy", "cloudpickle"]  # not this package
-_starting = threading.Lock()  # starting a process borrows attributes of __main__
 
 
 class Processes:
@@ -52,8 +49,7 @@ class Processes:
         self.stacks: list[connection.Connection] = []
         self.modules: dict[str, int] = {}  # source file -> time of change
         self.clean = True
-        with _starting, hidden_main():
-            context = start_method()
+        with starting() as context:
             watcher, its_pipe, self.folder = guard.start(context)
             self._finalizer = weakref.finalize(
                 self, end, os.getpid(), self.folder, self.processes, watcher, its_pipe
@@ -61,13 +57,15 @@ class Processes:
             # At exit this must run before multiprocessing's handler, which joins the
             # ranks; of all handlers the last one registered runs first.
             atexit.register(self._finalizer)
-            try:
+        try:
+            with starting() as context:
                 for rank in range(self.ranks):
                     self._start(context, replace(place, rank=rank, folder=self.folder))
-                self._collect(Diagnosis("World", self.ranks, START_LIMIT_S))
-            except BaseException:
-                self.end()
-                raise
+            self._collect(Diagnosis("World", self.ranks, START_LIMIT_S))
+        except BaseException:
+            show(prints.shown(self.folder, self.ranks))
+            self.end()
+            raise
 
     def _start(self, context: BaseContext, place: Place) -> None:
         pipe, its_pipe = context.Pipe()
@@ -211,31 +209,3 @@ def show(lines: Iterator[str]) -> None:
     """Print what the ranks printed, if anything."""
     if text := "\n".join(lines):
         print(text, flush=True)
-
-
-def start_method() -> BaseContext:
-    """Return how to start processes: from a server with torch loaded, or from nothing.
-
-    A plain fork would copy the threads and locks of the calling process.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    return context
-
-
-@contextmanager
-def hidden_main() -> Iterator[None]:
-    """Keep new processes from running the caller's script or notebook again."""
-    main = sys.modules["__main__"]
-    names = [name for name in ("__spec__", "__file__") if hasattr(main, name)]
-    kept = {name: getattr(main, name) for name in names}
-    try:
-        main.__spec__ = None
-        if "__file__" in kept:
-            del main.__file__
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(main, name, value)

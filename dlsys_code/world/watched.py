@@ -30,6 +30,7 @@ from dlsys_code.world.agreement import (
     tensors_in,
 )
 from dlsys_code.world.board import Board
+from dlsys_code.world.handles import MessageEnd, follow
 from dlsys_code.world.journal import ANY, Channel, Event, Group
 from dlsys_code.world.sources import call_site
 
@@ -107,13 +108,13 @@ class Watched(dist.ProcessGroup):
         """Note a message to rank `to` of this group and hand it on."""
         channel = Channel(self.group.name, self.me, self.members[to], tag)
         event = self._meet("send", channel, tensors)
-        return Message(self.inner.send(tensors, to, tag), event)
+        return MessageEnd(self.inner.send(tensors, to, tag), event)
 
     def recv(self, tensors: list[Tensor], source: int, tag: int = 0) -> dist.Work:
         """Note the message expected from rank `source` and hand the call on."""
         channel = Channel(self.group.name, self.members[source], self.me, tag)
         event = self._meet("recv", channel, tensors)
-        return Message(self.inner.recv(tensors, source, tag), event)
+        return MessageEnd(self.inner.recv(tensors, source, tag), event)
 
     def recv_anysource(self, tensors: list[Tensor], tag: int = 0) -> dist.Work:
         """Note a message whose sender is known only when it has arrived."""
@@ -128,7 +129,7 @@ class Watched(dist.ProcessGroup):
             if event is not None:
                 event.peer = channel.source
 
-        return Message(self.inner.recv_anysource(tensors, tag), event, arrived)
+        return MessageEnd(self.inner.recv_anysource(tensors, tag), event, arrived)
 
     def _meet(self, kind: str, channel: Channel, tensors: list[Tensor]) -> Event | None:
         """Count one end of a message; on a checked World compare it with the other."""
@@ -199,62 +200,6 @@ def _noted(method: str) -> Callable[..., dist.Work]:
 
 for _method in COLLECTIVES:
     setattr(Watched, _method, _noted(_method))
-
-
-class Followed(dist.Work):
-    """A Work that notes its end when the program waits for it."""
-
-    def __init__(self, work: dist.Work, event: Event | None):
-        super().__init__()
-        self.work, self.event = work, event
-
-    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
-        """Wait for the inner work, then note the time."""
-        done = self.work.wait(timeout) if timeout else self.work.wait()
-        journal.end(self.event)
-        return done
-
-    def is_completed(self) -> bool:
-        """Return whether the inner work is done."""
-        return self.work.is_completed()
-
-
-class Message(Followed):
-    """One end of a message under way.  arrived: called when it has come."""
-
-    def __init__(
-        self,
-        work: dist.Work,
-        event: Event | None,
-        arrived: Callable[[dist.Work], None] | None = None,
-    ):
-        super().__init__(work, event)
-        self.arrived, self.under_way = arrived, journal.current().under_way
-        self.under_way.add(self)
-
-    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
-        """Wait for the end, then note who sent the message."""
-        done = super().wait(timeout)
-        if self in self.under_way:
-            self.under_way.remove(self)
-            if self.arrived:
-                self.arrived(self.work)
-        return done
-
-    def source_rank(self) -> int:
-        """Return the rank from which a message of any source came."""
-        return self.work._source_rank()
-
-    _source_rank = source_rank
-
-
-def follow(work: dist.Work, event: Event) -> dist.Work:
-    """Return a Work that ends `event`: the same one where it can call back."""
-    try:
-        work.get_future().add_done_callback(lambda _: journal.end(event))
-    except RuntimeError:  # gloo's reduce_scatter and barrier have no future
-        return Followed(work, event)
-    return work
 
 
 def register(transport: Transport) -> str:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from dlsys_code.world import RankError, World
+from dlsys_code.world.watched import gloo
 
 HERE = Path(__file__).parent
 
@@ -257,6 +258,22 @@ def test_a_stopped_rank_does_not_hold_up_large_arguments(doomed):
     os.kill(pids[2], signal.SIGSTOP)
     with pytest.raises(RankError, match="rank 2 is stopped by a signal"):
         doomed(lives.ignore, torch.ones(1 << 28, dtype=torch.uint8), timeout_s=2)
+
+
+def test_a_transport_is_any_function_that_makes_a_group(capfd):
+    def loud(store, rank, ranks, limit):
+        print("transport of", ranks)
+        return gloo(store, rank, ranks, limit)
+
+    def broken(store, rank, ranks, limit):
+        if rank == 1:
+            raise ValueError("no such wire")
+        return gloo(store, rank, ranks, limit)
+
+    with World(2, device="cpu", transport=loud) as world:
+        assert world(lives.rank) == [0, 1]
+    with pytest.raises(RankError, match=r"rank 1 of 2 failed in World\(\): ValueError"):
+        World(2, device="cpu", transport=broken)(lives.rank)
 
 
 @pytest.mark.parametrize("ranks", [0, -1, "4", 2.0, None, True])

@@ -1,0 +1,70 @@
+"""What a program holds while a call is under way, and how its end is noted.
+
+A call of a process group returns a `torch.distributed.Work` at once; the program waits
+for it, at once or later.  Where torch can call back at the end, its own Work is handed
+on; messages, which cannot, are wrapped.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from dlsys_code.world import journal
+from dlsys_code.world.journal import Event
+
+
+class Followed(dist.Work):
+    """A Work that notes its end when the program waits for it."""
+
+    def __init__(self, work: dist.Work, event: Event | None):
+        super().__init__()
+        self.work, self.event = work, event
+
+    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
+        """Wait for the inner work, then note the time."""
+        done = self.work.wait(timeout) if timeout else self.work.wait()
+        journal.end(self.event)
+        return done
+
+    def is_completed(self) -> bool:
+        """Return whether the inner work is done."""
+        return self.work.is_completed()
+
+
+class MessageEnd(Followed):
+    """One end of a message under way.  arrived: called when it has come."""
+
+    def __init__(
+        self,
+        work: dist.Work,
+        event: Event | None,
+        arrived: Callable[[dist.Work], None] | None = None,
+    ):
+        super().__init__(work, event)
+        self.arrived, self.under_way = arrived, journal.current().under_way
+        self.under_way.add(self)
+
+    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
+        """Wait for the end, then note who sent the message."""
+        done = super().wait(timeout)
+        if self in self.under_way:
+            self.under_way.remove(self)
+            if self.arrived:
+                self.arrived(self.work)
+        return done
+
+    def source_rank(self) -> int:
+        """Return the rank from which a message of any source came."""
+        return self.work._source_rank()
+
+    _source_rank = source_rank
+
+
+def follow(work: dist.Work, event: Event) -> dist.Work:
+    """Return a Work that ends `event`: the same one where it can call back."""
+    try:
+        work.get_future().add_done_callback(lambda _: journal.end(event))
+    except RuntimeError:  # gloo's reduce_scatter and barrier have no future
+        return Followed(work, event)
+    return work
