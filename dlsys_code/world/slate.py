@@ -51,8 +51,9 @@ class Surroundings:
 
     def enter(self, own: dict[str, str]) -> None:
         """Make these the surroundings of this process.  own: more variables."""
-        os.environ.clear()
-        os.environ.update(self.environ | own)
+        if dict(os.environ) != self.environ | own:  # every write goes through C
+            os.environ.clear()
+            os.environ.update(self.environ | own)
         os.chdir(self.folder)
         sys.path[:] = self.path
         importlib.invalidate_caches()  # a file may have been written just now
@@ -75,8 +76,8 @@ def _put_hooks(tables: list[dict]) -> None:
 
 
 def _put_filters(filters: list) -> None:
-    warnings.filters[:] = filters
-    warnings._filters_mutated()
+    warnings.resetwarnings()  # it also forgets which warnings were shown
+    warnings.filters.extend(filters)
 
 
 def _put_handlers(handlers: list[logging.Handler]) -> None:
