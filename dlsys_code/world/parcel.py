@@ -7,6 +7,8 @@ copies it six times.
 
 import io
 import pickle
+from importlib import import_module
+from types import ModuleType
 
 import cloudpickle
 import numpy as np
@@ -36,6 +38,8 @@ class _Pickler(cloudpickle.Pickler):
             numbers = flat.view(torch.uint8).numpy()
             shape, needs_grad = tuple(value.shape), value.requires_grad
             return rebuild, (numbers, value.dtype, shape, needs_grad)
+        if isinstance(value, ModuleType) and type(value) is not ModuleType:
+            return import_module, (value.__name__,)  # torch.ops is such a module
         return super().reducer_override(value)
 
 

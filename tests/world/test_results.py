@@ -30,6 +30,7 @@ def test_a_partial_and_a_lambda_are_programs(world):
     assert world(2)(partial(talking.rank_and, 5)) == [(0, 5), (1, 5)]
     captured = 7
     assert world(2)(lambda: captured) == [7, 7]
+    assert world(2)(lambda: torch.ops.aten.add(1, 2)) == [3, 3]
 
 
 def test_objects_and_tensors_arrive_whole(world):
