@@ -1,0 +1,72 @@
+"""The exact cost of every algorithm of chapter 4 beyond ring and tree.
+
+The same whole numbers as in `cost`, and the same arguments: p ranks and `count`
+elements of `item` bytes on each of them, before or after the collective, whichever is
+more.  Where an algorithm cuts `count` into equal chunks, a chunk is rounded up.
+
+Tests hold each formula against the messages of real runs and against the plan.  The
+sources stand in the modules of `dlsys_code.primitive`.
+"""
+
+from dlsys_code.communication.cost import Cost, ring_chunk, tree_rounds
+
+
+def core_ranks(p: int) -> int:
+    """Return the largest power of two up to p.
+
+    Errors: ValueError when p is less than 1.
+    """
+    if p < 1:
+        raise ValueError(f"a group has at least 1 rank, not {p}")
+    return 1 << (p.bit_length() - 1)
+
+
+def core_distances(p: int) -> list[int]:
+    """Return [1, 2, 4, ...] below `core_ranks`: who exchanges in a recursive doubling.
+
+    Errors: ValueError when p is less than 1.
+    """
+    return [2**step for step in range(tree_rounds(core_ranks(p)))]
+
+
+def doubling_all_reduce(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.doubling.all_reduce`: all of n in every round.
+
+    A rank of the core that has a neighbour to fold in sends once more, to hand out.
+    """
+    n, extra = count * item, p - core_ranks(p)
+    doublings, folds = len(core_distances(p)), min(extra, 1)
+    return Cost(
+        rounds=doublings + 2 * folds,
+        bytes_sent=(doublings + folds) * n,
+        serial_bytes=(doublings + 2 * folds) * n,
+        serial_reduced=(doublings + folds) * n,
+    )
+
+
+def doubling_all_gather(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.doubling.all_gather` of p chunks, `count` in all.
+
+    The block of d places around place 0 has the most ranks behind it.
+    """
+    row, extra = ring_chunk(p, count) * item, p - core_ranks(p)
+    distances, folds = core_distances(p), min(extra, 1)
+    moved = sum(d + min(d, extra) for d in distances) * row
+    return Cost(
+        rounds=len(distances) + 2 * folds,
+        bytes_sent=moved + folds * p * row,
+        serial_bytes=moved + folds * (p + 1) * row,
+    )
+
+
+def halving_all_reduce(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.halving.all_reduce`: that of a ring, sooner."""
+    q, n = core_ranks(p), count * item
+    doublings, folds = len(core_distances(p)), min(p - q, 1)
+    moved = (q - 1) * ring_chunk(q, count) * item
+    return Cost(
+        rounds=2 * doublings + 2 * folds,
+        bytes_sent=2 * moved + folds * n,
+        serial_bytes=2 * moved + 2 * folds * n,
+        serial_reduced=moved + folds * n,
+    )
