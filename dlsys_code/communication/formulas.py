@@ -8,7 +8,12 @@ Tests hold each formula against the messages of real runs and against the plan. 
 sources stand in the modules of `dlsys_code.primitive`.
 """
 
-from dlsys_code.communication.cost import Cost, ring_chunk, tree_rounds
+from dlsys_code.communication.cost import (
+    Cost,
+    ring_all_gather,
+    ring_chunk,
+    tree_rounds,
+)
 
 
 def core_ranks(p: int) -> int:
@@ -69,4 +74,35 @@ def halving_all_reduce(p: int, count: int, item: int) -> Cost:
         bytes_sent=2 * moved + folds * n,
         serial_bytes=2 * moved + 2 * folds * n,
         serial_reduced=moved + folds * n,
+    )
+
+
+def tree_scatter(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.rooted.scatter` of p chunks, `count` in all."""
+    moved = (p - 1) * ring_chunk(p, count) * item
+    return Cost(rounds=tree_rounds(p), bytes_sent=moved, serial_bytes=moved)
+
+
+def tree_gather(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.rooted.gather` of p chunks, `count` in all.
+
+    The root receives what it sends in a scatter; the busiest sender hands in the chunks
+    of all that came through it.
+    """
+    chunk = ring_chunk(p, count) * item
+    handed_in = (min(2**step, p - 2**step) for step in range(tree_rounds(p)))
+    return Cost(
+        rounds=tree_rounds(p),
+        bytes_sent=max(handed_in, default=0) * chunk,
+        serial_bytes=(p - 1) * chunk,
+    )
+
+
+def scatter_allgather_broadcast(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.rooted.broadcast`: the root sends in both parts."""
+    first, second = tree_scatter(p, count, item), ring_all_gather(p, count, item)
+    return Cost(
+        rounds=first.rounds + second.rounds,
+        bytes_sent=first.bytes_sent + second.bytes_sent,
+        serial_bytes=first.serial_bytes + second.serial_bytes,
     )
