@@ -106,3 +106,19 @@ def scatter_allgather_broadcast(p: int, count: int, item: int) -> Cost:
         bytes_sent=first.bytes_sent + second.bytes_sent,
         serial_bytes=first.serial_bytes + second.serial_bytes,
     )
+
+
+def pairwise_all_to_all(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.exchange.pairwise` with p equal chunks."""
+    moved = (p - 1) * ring_chunk(p, count) * item
+    return Cost(rounds=p - 1, bytes_sent=moved, serial_bytes=moved)
+
+
+def bruck_all_to_all(p: int, count: int, item: int) -> Cost:
+    """Return the cost of `primitive.exchange.bruck` with p equal chunks.
+
+    A chunk that has d places to go is sent once for every 1 among the bits of d.
+    """
+    sent = sum(distance.bit_count() for distance in range(p))
+    moved = sent * ring_chunk(p, count) * item
+    return Cost(rounds=tree_rounds(p), bytes_sent=moved, serial_bytes=moved)

@@ -8,8 +8,8 @@ received something, p = 8 chunks::
     round 2   0 -> 1   2 -> 3   4 -> 5   6 -> 7: 1 chunk
 
 A gather runs the same messages backwards.  The broadcast scatters and then gathers on
-all ranks, so that the root does not send all n bytes in every round.  For n bytes on the
-root in p equal chunks, latency alpha [s] and inverse bandwidth beta [s/byte]::
+all ranks, so that the root does not send all n bytes in every round.  For n bytes on
+the root in p equal chunks, latency alpha [s] and inverse bandwidth beta [s/byte]::
 
     scatter, gather   ceil(log2 p) alpha + (p - 1)/p beta n        both the fewest
     broadcast         (ceil(log2 p) + p - 1) alpha + 2 (p - 1)/p beta n
@@ -47,8 +47,8 @@ def scatter(
 ) -> Tensor:
     """Return on rank r the rows that the root has for it, lengths[r] of them.
 
-    x: (sum(lengths), ...), in rank order, unchanged; elsewhere than on the root only the
-    dtype and the shape of a row matter.  Returns: (lengths[r], ...).
+    x: (sum(lengths), ...), in rank order, unchanged; elsewhere than on the root only
+    the dtype and the shape of a row matter.  Returns: (lengths[r], ...).
     Errors: ValueError for a root that is no rank of the group, or lengths that do not
     fit the ranks or the root's x.
     """
@@ -110,7 +110,7 @@ def broadcast(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor:
 
 
 def reaches(p: int) -> list[int]:
-    """Return [1, 2, 4, ...] below p: how far a message goes in each round of a gather."""
+    """Return [1, 2, 4, ...] below p: how far the messages of a gather go, by round."""
     return [2**step for step in range(tree_rounds(p))]
 
 

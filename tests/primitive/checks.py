@@ -22,6 +22,13 @@ few_examples = settings(max_examples=20, deadline=None, derandomize=True)
 AllReduce = Callable[[Tensor, dist.ProcessGroup], Tensor]
 
 
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[int, list[int]]:
+    """A World's size, and some of its ranks in any order."""
+    p = draw(st.integers(1, 8))
+    return p, draw(st.permutations(range(p)))[: draw(st.integers(1, p))]
+
+
 def local_values(
     rank: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> Tensor:
@@ -81,9 +88,7 @@ def reduce_ones(all_reduce: AllReduce, count: int) -> Tensor:
 
 def check_an_all_reduce(world, all_reduce: AllReduce, data: st.DataObject) -> None:
     """Draw a group, a shape and a dtype: the sum is torch's and the definition's."""
-    p = data.draw(st.integers(1, 8))
-    members = data.draw(st.permutations(range(p)))
-    members = members[: data.draw(st.integers(1, p))]
+    p, members = data.draw(groups())
     shape, dtype = data.draw(SHAPES), data.draw(st.sampled_from(DTYPES))
     expected = sum(local_values(r, shape, dtype) for r in members)
     for rank, sums in enumerate(

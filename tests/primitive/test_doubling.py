@@ -12,6 +12,7 @@ from checks import (
     check_transposed,
     few_examples,
     group_of,
+    groups,
     kept,
     local_values,
     reduce_ones,
@@ -61,10 +62,9 @@ def test_ranks_agree_to_the_last_bit_on_rounded_sums(world, module, p):
 
 
 @few_examples
-@given(data=st.data(), p=st.integers(1, 8), k=st.integers(0, 5))
-def test_the_gathered_rows_are_the_definition_and_torchs(world, data, p, k):
-    members = data.draw(st.permutations(range(p)))
-    members = members[: data.draw(st.integers(1, p))]
+@given(where=groups(), k=st.integers(0, 5))
+def test_the_gathered_rows_are_the_definition_and_torchs(world, where, k):
+    p, members = where
     expected = torch.stack([local_values(r, (k,)) for r in members])
     for rank, rows in enumerate(world(p)(gather_in_group, members, (k,))):
         assert (rows is not None) == (rank in members)
