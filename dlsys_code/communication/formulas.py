@@ -11,6 +11,7 @@ sources stand in the modules of `dlsys_code.primitive`.
 from dlsys_code.communication.cost import (
     Cost,
     ring_all_gather,
+    ring_all_reduce,
     ring_chunk,
     tree_rounds,
 )
@@ -122,3 +123,21 @@ def bruck_all_to_all(p: int, count: int, item: int) -> Cost:
     sent = sum(distance.bit_count() for distance in range(p))
     moved = sent * ring_chunk(p, count) * item
     return Cost(rounds=tree_rounds(p), bytes_sent=moved, serial_bytes=moved)
+
+
+def hierarchical_all_reduce(
+    inner: int, outer: int, count: int, item: int
+) -> tuple[Cost, Cost]:
+    """Return the costs of `primitive.hierarchical.all_reduce`, inside and across.
+
+    inner, outer: how many ranks a group of either level has.  The rounds of one level
+    come between those of the other, so prices and bytes add up.
+    """
+    chunk = ring_chunk(inner, count)
+    return ring_all_reduce(inner, count, item), ring_all_reduce(outer, chunk, item)
+
+
+def dissemination_barrier(p: int) -> Cost:
+    """Return the cost of `primitive.barrier.barrier`: a byte in every round."""
+    rounds = tree_rounds(p)
+    return Cost(rounds=rounds, bytes_sent=rounds, serial_bytes=rounds)
