@@ -141,3 +141,14 @@ def dissemination_barrier(p: int) -> Cost:
     """Return the cost of `primitive.barrier.barrier`: a byte in every round."""
     rounds = tree_rounds(p)
     return Cost(rounds=rounds, bytes_sent=rounds, serial_bytes=rounds)
+
+
+def double_tree_bytes_sent(p: int, count: int, item: int, segments: int) -> int:
+    """Return the bytes that the busiest rank of `primitive.double_tree` sends: 2 n.
+
+    Of every segment it sends one sum up and two totals down where it is inside, and
+    one sum up where it is a leaf; three ranks and two have less of a tree.  There is no
+    formula for the rounds: they are counted from the plan.
+    """
+    messages = min(p, 4) if p > 1 else 0
+    return messages * segments * ring_chunk(2 * segments, count) * item
