@@ -34,7 +34,7 @@ def local_values(
 ) -> Tensor:
     """Small whole numbers, so that sums are exact and order cannot matter."""
     seeded = torch.Generator().manual_seed(rank)
-    return torch.randint(0, 10, shape, generator=seeded).to(dtype)
+    return torch.randint(-9, 10, shape, generator=seeded).to(dtype)
 
 
 def noise(rank: int, count: int) -> Tensor:
