@@ -72,6 +72,27 @@ def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     return total.view(-1)[:count].view(x.shape)
 
 
+def reduce_scatter_messages(p: int, count: int, item: int) -> list[Message]:
+    """Return the messages of `reduce_scatter` for p chunks of ceil(count / p) elements.
+
+    Every rank sends one chunk to the right in every step.
+    """
+    chunk_bytes = ring_chunk(p, count) * item
+    return [
+        Message(step, r, (r + 1) % p, chunk_bytes)
+        for step in range(p - 1)
+        for r in range(p)
+    ]
+
+
+def all_gather_messages(p: int, count: int, item: int) -> list[Message]:
+    """Return the messages of `all_gather` of p chunks of ceil(count / p) elements.
+
+    Other values than in `reduce_scatter`, the same way round the circle.
+    """
+    return reduce_scatter_messages(p, count, item)
+
+
 def all_reduce_messages(p: int, count: int, item: int) -> list[Message]:
     """Return the messages of `all_reduce` for `count` elements of `item` bytes.
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import tree_rounds
+from dlsys_code.communication.plan import in_turn
 from dlsys_code.world.point_to_point import receive, send
 from dlsys_code.world.trace import Message
 
@@ -106,3 +107,8 @@ def reduce_messages(p: int, count: int, item: int, root: int = 0) -> list[Messag
         Message(last - step, destination, source, n)
         for step, source, destination, n in broadcast_messages(p, count, item, root)
     )
+
+
+def all_reduce_messages(p: int, count: int, item: int) -> list[Message]:
+    """Return the messages of `all_reduce`: up the tree and down again."""
+    return in_turn(reduce_messages(p, count, item), broadcast_messages(p, count, item))

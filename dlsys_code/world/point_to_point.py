@@ -44,16 +44,26 @@ def receive(like: Tensor, group: ProcessGroup, *, source: int) -> Tensor:
     return arrived
 
 
-def exchange(x: Tensor, group: ProcessGroup, *, to: int, source: int) -> Tensor:
-    """Send `x` to rank `to` while receiving a tensor like it from rank `source`.
+def exchange(
+    x: Tensor,
+    group: ProcessGroup,
+    *,
+    to: int,
+    source: int,
+    like: Tensor | None = None,
+) -> Tensor:
+    """Send `x` to rank `to` while receiving another tensor from rank `source`.
 
-    x: any shape and dtype, unchanged.  Returns: same shape.
+    x: any shape and dtype, unchanged.  like: of the shape and dtype to come, where they
+    are not those of x; its values do not matter.  Returns: the shape of `like`.
     Both start together: two blocking sends face to face never end, and NCCL may hold
     up even two that do not block unless it is given them as one batch.
     Errors: ValueError when a peer is this rank or not in the group.
     """
     outgoing = x.contiguous()
-    arrived = torch.empty_like(outgoing)
+    arrived = torch.empty_like(
+        x if like is None else like, memory_format=torch.contiguous_format
+    )
     both = [
         dist.P2POp(dist.isend, outgoing, group=group, group_peer=_peer(to, group)),
         dist.P2POp(dist.irecv, arrived, group=group, group_peer=_peer(source, group)),

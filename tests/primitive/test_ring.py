@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
+from checks import RANKS, check_rounding, check_transposed, local_values, reduce_ones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -19,13 +20,6 @@ SHAPES = [
     (),
     (0,),
 ]  # fewer than ranks, uneven, scalar, empty
-RANKS = range(1, 9)
-
-
-def local_values(rank: int, shape: tuple[int, ...], dtype=torch.float32) -> Tensor:
-    """Small whole numbers, so that sums are exact and order cannot matter."""
-    seeded = torch.Generator().manual_seed(rank)
-    return torch.randint(-9, 10, shape, generator=seeded).to(dtype)
 
 
 def reduce_every_shape() -> list[tuple[Tensor, Tensor]]:
@@ -41,15 +35,6 @@ def reduce_one(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tens
     theirs = x.clone()
     dist.all_reduce(theirs)
     return ring.all_reduce(x, dist.group.WORLD), theirs
-
-
-def reduce_noise() -> Tensor:
-    seeded = torch.Generator().manual_seed(dist.get_rank())
-    return ring.all_reduce(torch.randn(101, generator=seeded), dist.group.WORLD)
-
-
-def reduce_count(count: int) -> Tensor:
-    return ring.all_reduce(torch.ones(count), dist.group.WORLD)
 
 
 def scatter_and_gather(rows: int, k: int) -> tuple[Tensor, Tensor]:
@@ -76,11 +61,6 @@ def reduce_in_halves() -> Tensor:
     return ring.all_reduce(torch.tensor([float(rank)]), halves[rank // 2])
 
 
-def reduce_transposed() -> Tensor:
-    x = local_values(dist.get_rank(), (3, 5))
-    return ring.all_reduce(x.T, dist.group.WORLD)
-
-
 @pytest.mark.parametrize("p", RANKS)
 def test_every_rank_holds_the_sum_and_keeps_its_input(world, p):
     for rank, reports in enumerate(world(p)(reduce_every_shape)):
@@ -103,8 +83,7 @@ def test_the_ring_equals_torch(world, p, shape, dtype):
 
 
 def test_ranks_agree_to_the_last_bit_on_rounded_sums(world):
-    first, *others = world(4)(reduce_noise)
-    assert all(torch.equal(first, other) for other in others)
+    check_rounding(world, 4, ring.all_reduce)
 
 
 @pytest.mark.parametrize("p", RANKS)
@@ -125,8 +104,7 @@ def test_a_group_is_an_argument(world):
 
 
 def test_an_input_that_is_not_contiguous_loses_nothing(world):
-    expected = sum(local_values(r, (3, 5)) for r in range(3)).T
-    assert all(torch.equal(x, expected) for x in world(3)(reduce_transposed))
+    check_transposed(world, 3, ring.all_reduce)
 
 
 def test_chunks_that_do_not_fit_the_ranks_are_refused(world):
@@ -137,7 +115,7 @@ def test_chunks_that_do_not_fit_the_ranks_are_refused(world):
 @pytest.mark.parametrize("p", RANKS)
 @pytest.mark.parametrize("count", [0, 1, 7, 12, 40])
 def test_messages_sent_are_the_plan_and_bytes_are_the_formula(world, p, count):
-    trace = world(p).trace(reduce_count, count)
+    trace = world(p).trace(reduce_ones, ring.all_reduce, count)
     planned = ring.all_reduce_messages(p, count, item=4)
     formula = cost.ring_all_reduce(p, count, item=4)
     assert trace.messages() == planned
