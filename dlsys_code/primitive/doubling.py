@@ -20,7 +20,7 @@ Gradients do not flow through these functions.
 
 Source: R. Thakur, R. Rabenseifner and W. Gropp, "Optimization of collective
 communication operations in MPICH", Int. J. High Performance Computing Applications 19
-(2005) 49-66, sections 4.1 and 4.5.
+(2005) 49-66.
 """
 
 import torch

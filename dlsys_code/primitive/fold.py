@@ -13,7 +13,7 @@ that a rank has to give: for p = 9 a good part of the whole time.
 
 Source: R. Thakur, R. Rabenseifner and W. Gropp, "Optimization of collective
 communication operations in MPICH", Int. J. High Performance Computing Applications 19
-(2005) 49-66, section 4.5.
+(2005) 49-66.
 """
 
 from collections.abc import Callable, Sequence

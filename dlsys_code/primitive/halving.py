@@ -20,7 +20,7 @@ Gradients do not flow through these functions.
 
 Sources: R. Rabenseifner, "Optimization of collective reduction operations", Int. Conf.
 on Computational Science (Krakow, 2004), LNCS 3036, 1-9; R. Thakur, R. Rabenseifner and
-W. Gropp, Int. J. High Performance Computing Applications 19 (2005) 49-66, section 4.5.
+W. Gropp, Int. J. High Performance Computing Applications 19 (2005) 49-66.
 """
 
 import torch

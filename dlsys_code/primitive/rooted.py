@@ -21,7 +21,7 @@ Gradients do not flow through these functions.
 
 Sources: E. Chan, M. Heimlich, A. Purkayastha and R. van de Geijn, "Collective
 communication: theory, practice, and experience", Concurrency and Computation: Practice
-and Experience 19 (2007) 1749-1783, sections 4.1 and 7.1; M. Barnett et al.,
+and Experience 19 (2007) 1749-1783; M. Barnett et al.,
 "Interprocessor collective communication library (InterCom)", Scalable High-Performance
 Computing Conference (Knoxville, 1994) 357-364.
 """

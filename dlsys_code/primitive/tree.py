@@ -20,7 +20,7 @@ Gradients do not flow through these functions.
 
 Source: E. Chan, M. Heimlich, A. Purkayastha and R. van de Geijn, "Collective
 communication: theory, practice, and experience", Concurrency and Computation: Practice
-and Experience 19 (2007) 1749-1783, section 4.1 ("MST").
+and Experience 19 (2007) 1749-1783 (there "minimum spanning tree").
 """
 
 import torch
