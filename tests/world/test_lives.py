@@ -44,7 +44,7 @@ def start_script(text: str, folder: Path, **options) -> subprocess.Popen:
 def wait_for(files: list[Path], process: subprocess.Popen) -> None:
     """Wait until all files are there, and the process still is."""
     pause = threading.Event()
-    for _ in range(1000):
+    for _ in range(3000):
         if all(file.exists() for file in files):
             return
         assert process.poll() is None
