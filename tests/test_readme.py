@@ -21,7 +21,9 @@ def block(language: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", ["python", pytest.param("torchrun", marks=pytest.mark.slow)]
+)
 def test_the_script_prints_what_the_readme_says(tmp_path, launcher):
     script = tmp_path / "total.py"
     script.write_text(block("python"))

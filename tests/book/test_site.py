@@ -70,11 +70,14 @@ def watch(page: Page) -> list[str]:
     return faults
 
 
-def test_every_page_is_whole_at_both_widths_and_asks_nobody_else(tabs, pages):
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_page_is_whole_at_both_widths_and_asks_nobody_else(tabs, pages, share):
+    """All chapters; of the API pages, which are alike, one of `share`."""
     page = tabs.new_page()
     seen = watch(page)
     faults = {}
-    for path in pages:
+    api = [path for path in pages if path.startswith("api/")]
+    for path in sorted({*pages} - {*api}) + api[::share]:
         page.set_viewport_size(WIDE)
         page.goto(path)
         found = page.evaluate(FAULTS_OF_CONTENT) + page.evaluate(FAULTS_OF_WIDTH)

@@ -52,7 +52,9 @@ def test_a_quarrel_about_a_collective_is_named(checked, program):
 
 
 @pytest.mark.usefixtures("turn")
-@pytest.mark.parametrize("program", [quarrel.shape, quarrel.line])
+@pytest.mark.parametrize(
+    "program", [quarrel.shape, pytest.param(quarrel.line, marks=pytest.mark.slow)]
+)
 def test_the_text_is_the_same_on_every_run_of_eight_ranks(program):
     with World(8, device="cpu", checked=True, timeout_s=60) as world:
         assert len({str(quarrel_of(world, program)) for _ in range(5)}) == 1

@@ -108,7 +108,7 @@ def stuck(world, program, *args) -> RankError:
     return error
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", [faulty.loop, faulty.loop_in_c, faulty.loop_deep])
 def test_a_rank_that_loops_is_blamed_and_shown_with_those_that_wait(
     doomed, rank, fault
@@ -149,7 +149,13 @@ def test_a_missing_rank_is_shown(doomed):
     assert str(error).count("is waiting in all_reduce at faulty.py line") == 3
 
 
-@pytest.mark.parametrize("fault", [faulty.send_sigkill, faulty.multiply_odd_shapes])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faulty.send_sigkill,
+        pytest.param(faulty.multiply_odd_shapes, marks=pytest.mark.slow),
+    ],
+)
 def test_the_text_is_the_same_on_every_run(doomed, fault):
     texts = set()
     for _ in range(5):

@@ -115,6 +115,7 @@ def test_a_rank_that_is_stuck_ends_the_job_at_the_limit(tmp_path, fault, shown):
     assert shown in done.stderr
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_is_not_blamed_on_its_peer(tmp_path):
     script = tmp_path / "dies.py"
     script.write_text(

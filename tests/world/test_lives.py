@@ -109,7 +109,7 @@ input()
 
 
 @pytest.mark.usefixtures("turn")
-@pytest.mark.parametrize("end", ["killed", "returned", slow("terminated")])
+@pytest.mark.parametrize("end", ["killed", *map(slow, ("returned", "terminated"))])
 def test_an_idle_parent_leaves_nothing(tmp_path, temporary, end):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     parent = start_script(IDLE, tmp_path, **pipes)
