@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import ring_chunk
+from dlsys_code.communication.plan import in_turn
 from dlsys_code.world.point_to_point import shift
 from dlsys_code.world.trace import Message
 
@@ -96,12 +97,8 @@ def all_gather_messages(p: int, count: int, item: int) -> list[Message]:
 def all_reduce_messages(p: int, count: int, item: int) -> list[Message]:
     """Return the messages of `all_reduce` for `count` elements of `item` bytes.
 
-    Every rank sends one chunk to the right in every step, first p - 1 partial sums,
-    then p - 1 finished chunks.
+    First p - 1 steps of partial sums, then p - 1 of finished chunks.
     """
-    chunk_bytes = ring_chunk(p, count) * item
-    return [
-        Message(step, r, (r + 1) % p, chunk_bytes)
-        for step in range(2 * (p - 1))
-        for r in range(p)
-    ]
+    return in_turn(
+        reduce_scatter_messages(p, count, item), all_gather_messages(p, count, item)
+    )

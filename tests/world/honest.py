@@ -149,8 +149,8 @@ def small_model():
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
 
 
-def serial_loss():
-    model, data = small_model(), torch.arange(8.0).view(2, 4)
+def loss_after_two_steps(model):
+    data = torch.arange(8.0).view(2, 4)
     steps = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(2):
         loss = model(data).square().mean()
@@ -160,32 +160,24 @@ def serial_loss():
     return loss.item()
 
 
+def more_than_serial(model):
+    """How much the loss of a parallel model differs from that of one process."""
+    return round(loss_after_two_steps(model) - loss_after_two_steps(small_model()), 4)
+
+
 def data_parallel():
     """DDP on equal data does what one process does."""
-    model, data = DistributedDataParallel(small_model()), torch.arange(8.0).view(2, 4)
-    steps = torch.optim.SGD(model.parameters(), lr=0.01)
-    for _ in range(2):
-        loss = model(data).square().mean()
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-    return round(loss.item() - serial_loss(), 4)
+    return more_than_serial(DistributedDataParallel(small_model()))
 
 
 def fully_sharded():
     """FSDP2 on equal data does what one process does."""
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-    model, data = small_model(), torch.arange(8.0).view(2, 4)
+    model = small_model()
     for layer in model:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    steps = torch.optim.SGD(model.parameters(), lr=0.01)
-    for _ in range(2):
-        loss = model(data).square().mean()
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-    return round(loss.item() - serial_loss(), 4)
+    return more_than_serial(model)
 
 
 PROGRAMS = [
