@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from dlsys_code.book.stamps import read_stamps
-from dlsys_code.world import Message, Trace
+from dlsys_code.world import Trace
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, INK, PAPER = "#CC79A7", "#56B4E9", "#1a1a1a", "#fcfcfa"
@@ -98,30 +98,6 @@ def curves(
         axes.legend(frameon=False)
 
     return draw(paint, size=(6.0, 3.4), alt=alt)
-
-
-def message_rounds(messages: Sequence[Message], p: int, *, alt: str) -> Drawing:
-    """Return the messages as arrows: a column for each rank, a row for each step."""
-    steps = 1 + max((m.step for m in messages), default=0)
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(facecolor=PAPER, xlabel="rank", ylabel="step")
-        for rank in range(p):
-            axes.plot([rank, rank], [-0.5, steps - 0.1], color="#bbbbbb", linewidth=1)
-        for message in messages:
-            _arrow(
-                axes,
-                (message.source, message.step - 0.3),
-                (message.destination, message.step + 0.3),
-                CYCLE[message.step % len(CYCLE)],
-            )
-            axes.plot(message.destination, message.step + 0.3, "o", color=INK, ms=3)
-        axes.set(xlim=(-0.5, p - 0.5), ylim=(steps - 0.1, -0.6))
-        axes.set(xticks=range(p), yticks=range(steps))
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-
-    return draw(paint, size=(0.8 * p + 1.2, 0.9 * steps + 0.8), alt=alt)
 
 
 def stamped_steps(trace: Trace, *, alt: str) -> Drawing:

@@ -20,10 +20,12 @@ import torch
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import tree_rounds
+from dlsys_code.world.control import collective, nothing
 from dlsys_code.world.point_to_point import shift
 from dlsys_code.world.trace import Message
 
 
+@collective(nothing)
 def barrier(group: ProcessGroup, *, device: str = "cpu") -> None:
     """Return when every rank of the group has called it.
 

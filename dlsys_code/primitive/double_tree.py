@@ -32,12 +32,12 @@ broadcast, reduction and scan", Parallel Computing 35 (2009) 581-594.
 from functools import cache
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import ring_chunk
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import exchange, receive, send
 from dlsys_code.world.trace import Message
 
@@ -58,7 +58,7 @@ class Hop(NamedTuple):
     destination: int
 
 
-@torch.no_grad()
+@collective(alike)
 def all_reduce(x: Tensor, group: ProcessGroup, *, segments: int = 4) -> Tensor:
     """Return the sum of `x` over all ranks, bit for bit the same on each of them.
 

@@ -29,11 +29,12 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.formulas import core_distances, core_ranks
 from dlsys_code.primitive.fold import Core, fold, fold_messages, rank_of_place
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import exchange
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+@collective(alike)
 def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     """Return the sum of `x` over all ranks, bit for bit the same on each of them.
 
@@ -52,7 +53,7 @@ def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     return fold(x.clone(), group, join=torch.add, among=among, like=x)
 
 
-@torch.no_grad()
+@collective(alike)
 def all_gather(chunk: Tensor, group: ProcessGroup) -> Tensor:
     """Give every rank the chunk of every other, stacked in rank order.
 

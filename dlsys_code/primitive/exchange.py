@@ -26,15 +26,37 @@ and W. Gropp, Int. J. High Performance Computing Applications 19 (2005) 49-66.
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import tree_rounds
+from dlsys_code.world.agreement import dtype_name
+from dlsys_code.world.board import Note
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import exchange
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+def shares(
+    x: Tensor,
+    group: ProcessGroup,
+    *,
+    sends: Sequence[int] | None = None,
+    receives: Sequence[int] | None = None,
+) -> Note:
+    """Say that b expects from a as many rows as a sends to b, and rows are alike."""
+    sends, receives = checked_shares(x, group, sends, receives)
+    names = [str(rank) for rank in dist.get_process_group_ranks(group)]
+    return {
+        "dtype": dtype_name(x),
+        "shape": list(x.shape[1:]),
+        "sends": dict(zip(names, sends, strict=True)),
+        "expects": dict(zip(names, receives, strict=True)),
+    }
+
+
+@collective(shares)
 def pairwise(
     x: Tensor,
     group: ProcessGroup,
@@ -50,9 +72,7 @@ def pairwise(
     Errors: ValueError when the rows do not fit the ranks or the two lists each other.
     """
     p, r = group.size(), group.rank()
-    sends = equal_shares(x, p) if sends is None else list(sends)
-    receives = equal_shares(x, p) if receives is None else list(receives)
-    check_shares(x, sends, receives, p=p, r=r)
+    sends, receives = checked_shares(x, group, sends, receives)
     pieces = x.split(sends)
     arrived = {r: pieces[r]}
     for step in range(1, p):
@@ -62,7 +82,7 @@ def pairwise(
     return torch.cat([arrived[i] for i in range(p)])
 
 
-@torch.no_grad()
+@collective(alike)
 def bruck(x: Tensor, group: ProcessGroup) -> Tensor:
     """Send the i-th of p equal pieces of `x` to rank i; return those of all ranks.
 
@@ -95,10 +115,19 @@ def equal_shares(x: Tensor, p: int) -> list[int]:
     return [len(x) // p] * p
 
 
-def check_shares(
-    x: Tensor, sends: Sequence[int], receives: Sequence[int], *, p: int, r: int
-) -> None:
-    """Errors: ValueError when the lists fit neither the ranks, `x` nor each other."""
+def checked_shares(
+    x: Tensor,
+    group: ProcessGroup,
+    sends: Sequence[int] | None,
+    receives: Sequence[int] | None,
+) -> tuple[list[int], list[int]]:
+    """Return the rows that go to each rank and come from each, equal if left out.
+
+    Errors: ValueError when the lists fit neither the ranks, `x` nor each other.
+    """
+    p, r = group.size(), group.rank()
+    sends = equal_shares(x, p) if sends is None else list(sends)
+    receives = equal_shares(x, p) if receives is None else list(receives)
     if len(sends) != p or len(receives) != p or min(*sends, *receives) < 0:
         raise ValueError(f"{p} ranks need {p} shares from 0 up: {sends}, {receives}")
     if x.ndim == 0 or len(x) != sum(sends):
@@ -107,6 +136,7 @@ def check_shares(
         raise ValueError(
             f"rank {r} keeps {sends[r]} rows of its own, but expects {receives[r]}"
         )
+    return sends, receives
 
 
 def pairwise_messages(shares: Sequence[Sequence[int]], item: int) -> list[Message]:

@@ -31,11 +31,12 @@ from torch.distributed import ProcessGroup
 from dlsys_code.communication.cost import ring_chunk
 from dlsys_code.communication.formulas import core_distances, core_ranks
 from dlsys_code.primitive.fold import Core, fold, fold_messages
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import exchange
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+@collective(alike)
 def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     """Return the sum of `x` over all ranks, bit for bit the same on each of them.
 

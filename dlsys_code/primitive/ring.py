@@ -26,11 +26,12 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import ring_chunk
 from dlsys_code.communication.plan import in_turn
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import shift
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+@collective(alike)
 def reduce_scatter(chunks: Tensor, group: ProcessGroup) -> Tensor:
     """Add up row r of every rank's `chunks` and leave the sum on rank r.
 
@@ -47,7 +48,7 @@ def reduce_scatter(chunks: Tensor, group: ProcessGroup) -> Tensor:
     return partial
 
 
-@torch.no_grad()
+@collective(alike)
 def all_gather(chunk: Tensor, group: ProcessGroup) -> Tensor:
     """Give every rank the chunk of every other, stacked in rank order.
 
@@ -61,7 +62,7 @@ def all_gather(chunk: Tensor, group: ProcessGroup) -> Tensor:
     return torch.stack([rows[i] for i in range(p)])
 
 
-@torch.no_grad()
+@collective(alike)
 def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     """Return the sum of `x` over all ranks, bit for bit the same on each of them.
 

@@ -37,11 +37,12 @@ from dlsys_code.communication.cost import ring_chunk, tree_rounds
 from dlsys_code.communication.plan import in_turn
 from dlsys_code.primitive import ring
 from dlsys_code.primitive.tree import place_in_tree
+from dlsys_code.world.control import alike, collective, rows
 from dlsys_code.world.point_to_point import receive, send
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+@collective(rows)
 def scatter(
     x: Tensor, lengths: Sequence[int], group: ProcessGroup, *, root: int = 0
 ) -> Tensor:
@@ -70,7 +71,7 @@ def scatter(
     return held
 
 
-@torch.no_grad()
+@collective(rows)
 def gather(
     x: Tensor, lengths: Sequence[int], group: ProcessGroup, *, root: int = 0
 ) -> Tensor | None:
@@ -95,7 +96,7 @@ def gather(
     return turn(held, sizes, -root % p) if place == 0 else None
 
 
-@torch.no_grad()
+@collective(alike)
 def broadcast(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor:
     """Return the root's `x` on every rank, by a scatter and a ring all-gather.
 

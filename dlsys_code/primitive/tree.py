@@ -23,17 +23,17 @@ communication: theory, practice, and experience", Concurrency and Computation: P
 and Experience 19 (2007) 1749-1783 (there "minimum spanning tree").
 """
 
-import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import tree_rounds
 from dlsys_code.communication.plan import in_turn
+from dlsys_code.world.control import alike, collective
 from dlsys_code.world.point_to_point import receive, send
 from dlsys_code.world.trace import Message
 
 
-@torch.no_grad()
+@collective(alike)
 def broadcast(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor:
     """Return the root's `x` on every rank.
 
@@ -52,7 +52,7 @@ def broadcast(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor:
     return known
 
 
-@torch.no_grad()
+@collective(alike)
 def reduce(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor | None:
     """Return the sum of `x` over all ranks on the root, None elsewhere.
 
@@ -70,7 +70,7 @@ def reduce(x: Tensor, group: ProcessGroup, *, root: int = 0) -> Tensor | None:
     return partial if place == 0 else None
 
 
-@torch.no_grad()
+@collective(alike)
 def all_reduce(x: Tensor, group: ProcessGroup) -> Tensor:
     """Return the sum of `x` over all ranks, bit for bit the same on each of them.
 

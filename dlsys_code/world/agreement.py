@@ -18,11 +18,30 @@ from torch import Tensor
 from dlsys_code.world import journal
 from dlsys_code.world.board import Board, Note
 
+ASPECTS = ["op", "dtype", "shape", "root", "reduction", "lengths", "segments", "label"]
 ROOTED = {"broadcast", "reduce", "gather", "scatter"}
 
 
-class Mismatch(RuntimeError):
-    """The ranks disagree about a call; str() lists what each of them does.
+class Disagreement(RuntimeError):
+    """The ranks do not make a call together.  odd, line: where to look first."""
+
+    odd: int
+    line: str = ""
+
+
+class Missing(Disagreement):
+    """A rank has not made a call in time.  note: of a rank that has."""
+
+    def __init__(self, rank: int, note: Note, limit_s: float):
+        self.odd = rank
+        super().__init__(
+            f"rank {rank} has not called {note['op']} within {limit_s:g} s; "
+            f"others wait for it at {note['at']}"
+        )
+
+
+class Mismatch(Disagreement):
+    """The ranks make different calls; str() lists what each of them does.
 
     odd: the rank that disagrees with most others, the highest of equals.
     line: where that rank makes the call.
@@ -59,7 +78,7 @@ def difference(mine: Note, theirs: Note, me: int, other: int) -> str | None:
     Lines of the program are compared only where neither side has a label, and only
     for calls that every rank makes from the same line (a root may stand in a branch).
     """
-    for aspect in ("op", "dtype", "shape", "root", "reduction", "label"):
+    for aspect in ASPECTS:
         if aspect in mine and aspect in theirs and mine[aspect] != theirs[aspect]:
             return aspect
     if "sends" in mine and "sends" in theirs:
@@ -93,8 +112,8 @@ def describe_message(kind: str, tensors: list[Tensor], site: str) -> Note:
     kind: "send" or "recv".  site: the line of the program that makes the call.
     """
     (x,) = tensors
-    note: Note = {"dtype": dtype_name(x), "shape": list(x.shape)} | _label()
-    return note | {"text": f"{kind} {_words(note)}", "at": site}
+    note: Note = {"dtype": dtype_name(x), "shape": list(x.shape)} | labelled()
+    return note | {"text": f"{kind} {words(note)}", "at": site}
 
 
 def describe_collective(
@@ -120,8 +139,8 @@ def describe_collective(
         note["line"] = site
     if hasattr(options, "reduceOp"):
         note["reduction"] = options.reduceOp.op.name
-    note |= _label()
-    return note | {"text": f"{op} {_words(note)}".strip(), "at": site}
+    note |= labelled()
+    return note | {"text": f"{op} {words(note)}".strip(), "at": site}
 
 
 def splits(
@@ -147,21 +166,23 @@ def _elements(x: Tensor, rows: list[int], p: int) -> list[int]:
     return [n * each for n in rows] if rows else [x.numel() // p] * p
 
 
-def _label() -> Note:
+def labelled() -> Note:
+    """Return the part of a note that says the label in force, if there is one."""
     labels = journal.current().labels
     return {"label": "/".join(labels)} if labels else {}
 
 
-def _words(note: Note) -> str:
+def words(note: Note) -> str:
     """Return what a reader is shown of a note, for example "float32 (3,) SUM"."""
     shapes = note.get("shape", [])
     each = shapes if shapes and isinstance(shapes[0], list) else [shapes]
-    words = [
+    shown = [
         str(note.get("dtype", "")),
         *(str(tuple(x)) for x in each if "shape" in note),
     ]
-    words += [str(note[key]) for key in ("reduction",) if key in note]
-    words += [f"{key} {note[key]}" for key in ("root", "label") if key in note]
+    shown += [str(note["reduction"])] if "reduction" in note else []
+    named = ("root", "lengths", "segments", "label")
+    shown += [f"{key} {note[key]}" for key in named if key in note]
     for key in ("sends", "expects"):
-        words += [f"{key} {list(note[key].values())}"] if key in note else []
-    return " ".join(filter(None, words))
+        shown += [f"{key} {list(note[key].values())}"] if key in note else []
+    return " ".join(filter(None, shown))

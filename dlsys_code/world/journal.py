@@ -77,11 +77,13 @@ class Journal:
     # dropped too early, so they are held here until the call is over.
     under_way: set[object] = field(default_factory=set)
     labels: list[str] = field(default_factory=list)
+    in_control: bool = False
 
     def begin(self, kind: str, op: str, **details: object) -> Event | None:
         """Open an event now; None when this call is not traced."""
         if not self.traced:
             return None
+        kind = "control" if self.in_control else kind
         event = Event(
             len(self.events), kind, op, self.rank, time.perf_counter(), **details
         )
@@ -118,6 +120,17 @@ def compute(name: str) -> Iterator[None]:
         yield
     finally:
         end(event)
+
+
+@contextmanager
+def control() -> Iterator[None]:
+    """Mark the messages inside as talk about the program's calls, not part of them."""
+    journal = _journal
+    journal.in_control = True
+    try:
+        yield
+    finally:
+        journal.in_control = False
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from dlsys_code.world import guard, journal, mail, prints, watched
-from dlsys_code.world.agreement import Mismatch
+from dlsys_code.world.agreement import Disagreement
 from dlsys_code.world.board import Board
 from dlsys_code.world.edits import Imported
 from dlsys_code.world.journal import Journal
@@ -161,7 +161,7 @@ def returned(result: object) -> Reply:
 
 def raised(error: BaseException) -> Reply:
     """Report an exception: its text, and the lines of the program that led to it."""
-    if isinstance(error, Mismatch):
+    if isinstance(error, Disagreement):
         return Reply("mismatched", str(error), error.odd, error.line)
     frames = [
         (f.filename, f.lineno or 0, f.name)

@@ -95,7 +95,7 @@ def operation(below: Sequence[Frame]) -> str:
     moving = [
         name
         for file, _, name in below
-        if re.search(r"torch/distributed/|world/(point_to_point|handles)", file)
+        if re.search(r"torch/distributed/|world/(point_to_point|handles|control)", file)
     ]
     return next((name for name in moving if name not in ("wrapper", "_fn")), "")
 

@@ -9,7 +9,6 @@ import torch.distributed as dist
 from dlsys_code.book import drawing
 from dlsys_code.book.stamps import stamped
 from dlsys_code.primitive import ring, tree
-from dlsys_code.world import Message
 
 ALT = "四个 rank 上的一次运行，箭头是消息"
 
@@ -50,11 +49,10 @@ def test_a_drawing_is_the_same_from_run_to_run(world):
     assert repr(first) == f"图：{ALT}"
 
 
-def test_rounds_and_curves_are_well_formed():
-    rounds = drawing.message_rounds([Message(0, 0, 1, 4)], 2, alt=ALT)
+def test_curves_are_well_formed():
     lines = {"ring": [1.0, 2.0], "tree": [2.0, 3.0]}
     plot = drawing.curves([1, 2], lines, x_label="p", y_label="bytes", alt=ALT)
-    assert texts(rounds.svg) == texts(plot.svg) == ALT
+    assert texts(plot.svg) == ALT
 
 
 def test_a_figure_without_a_description_is_refused():
