@@ -32,7 +32,7 @@ def rounds(panels: dict[str, Sequence[Message]], p: int, *, alt: str) -> Drawing
     steps = max(steps_of(messages) for messages in panels.values())
 
     def paint(figure: Figure) -> None:
-        grid = figure.subplots(down, across, squeeze=False, sharey="row")
+        grid = figure.subplots(down, across, squeeze=False)
         for axes in grid.flat:
             axes.set_visible(False)
         for axes, (title, messages) in zip(grid.flat, panels.items(), strict=False):
@@ -40,8 +40,8 @@ def rounds(panels: dict[str, Sequence[Message]], p: int, *, alt: str) -> Drawing
             _paint_rounds(axes, rounds_and_bytes(title, messages), messages, p, most)
             axes.set_ylim(steps - 0.4, -0.7)
 
-    width = max(2.4, 0.42 * p + 0.5) if across > 1 else 0.8 * p + 1.2
-    height = (0.45 if across > 1 else 0.8) * steps + 1.0
+    width = 0.28 * p + 0.6 if across > 1 else 0.6 * p + 1.2
+    height = (0.8 if steps <= 4 and across == 1 else 0.45) * steps + 1.0
     return draw(paint, size=(width * across, height * down), alt=alt)
 
 
@@ -61,7 +61,7 @@ def _paint_rounds(
 ) -> None:
     steps = steps_of(messages)
     axes.set_facecolor(PAPER)
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=8)
     for rank in range(p):
         axes.plot([rank, rank], [-0.5, steps - 0.4], color="#cccccc", linewidth=0.8)
     for message in messages:
@@ -77,11 +77,12 @@ def _paint_rounds(
         axes.plot(message.destination, message.step + 0.3, "o", color=INK, ms=2.2)
     sent = [sum(m.bytes for m in messages if m.source == r) for r in range(p)]
     axes.set_xlim(-0.6, p - 0.4)
-    axes.set_xticks(range(p), [f"{r}\n{n:,}" for r, n in enumerate(sent)], fontsize=7)
+    axes.set_xticks(range(p), [f"{r}\n{n:,}" for r, n in enumerate(sent)], fontsize=6)
     axes.set_yticks(range(steps))
     axes.set_xlabel("rank, and below it the bytes that it sends", fontsize=7)
     axes.set_ylabel("step", fontsize=7)
-    axes.tick_params(length=0, labelsize=7)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", labelsize=7)
     axes.spines[:].set_visible(False)
 
 
