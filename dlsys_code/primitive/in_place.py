@@ -4,9 +4,9 @@ A function `x_into_` sends what its namesake in `ring`, `tree`, `exchange`, `dou
 or `halving` sends, in the same order, and its result is the same to the bit::
 
     memory     results go into tensors of the caller; additions need scratch, made once
-               per call or passed: 3 n + p elements are enough for all of them
-    receives   are begun ahead, so that a sender finds them waiting and need not ask:
-               at p = 4 and 8 this took off between a tenth and a half of the time
+               per call or passed: 3 n elements are enough for all of them
+    receives   are begun ahead in a ring, so that a sender finds them waiting and need
+               not ask; in a trial at p = 8 that took off a tenth to a quarter
     padding    is cut off: the last chunks are shorter, maybe empty, and so are their
                messages
 

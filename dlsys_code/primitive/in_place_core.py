@@ -1,6 +1,8 @@
 """Halving and doubling without new memory: the same messages as the readable versions.
 
-By the same rules as in `in_place`.  Ranks beyond a power of two are folded in, as in
+By the rules of `in_place`, but for one: a receive begins right after the send of its
+step.  Beginning it earlier, which helps in a ring, made small messages slower here,
+where every step has another peer.  Ranks beyond a power of two are folded in, as in
 `fold`.
 
 Tensors are contiguous and on the CPU.  Gradients do not flow through these functions.
@@ -19,15 +21,7 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import ring_chunk
 from dlsys_code.communication.formulas import core_distances, core_ranks
-from dlsys_code.primitive.buffers import (
-    AHEAD,
-    chunk_of,
-    cut,
-    flat,
-    in_order,
-    room,
-    wait_for,
-)
+from dlsys_code.primitive.buffers import chunk_of, cut, flat, room
 from dlsys_code.primitive.fold import Core, rank_of_place
 from dlsys_code.world.point_to_point import start_receive_, start_send
 
@@ -38,24 +32,19 @@ def doubling_all_reduce_into_(
 ) -> None:
     """Replace `x` by the sum over all ranks, as `doubling.all_reduce`.
 
-    x: any shape, alike on every rank.  scratch: from 2 n elements.
+    x: any shape, alike on every rank.  scratch: from n elements.
     Errors: ValueError as in `buffers`.
     """
     values = flat(x)
-    n = len(values)
-    lands = room(scratch, AHEAD * n, x).view(AHEAD, n)
+    land = room(scratch, len(values), x)
 
     def among(core: Core) -> None:
-        peers = [core.peer(distance) for distance in core_distances(core.p)]
-        expected = [(lands[i % AHEAD], peer) for i, peer in enumerate(peers)]
-        arrivals = in_order(expected, group)
-        for peer in peers:
-            sending = start_send(values, group, to=peer)
-            arrived = next(arrivals)
-            sending.wait()  # the values have left before they change
-            values.add_(arrived)
+        for distance in core_distances(core.p):
+            peer = core.peer(distance)
+            exchange_into_(land, values, group, peer=peer)
+            values.add_(land)
 
-    fold_into_(values, group, give=values, land=lands[0], join=values.add_, among=among)
+    fold_into_(values, group, give=values, land=land, join=values.add_, among=among)
 
 
 @torch.no_grad()
@@ -70,16 +59,11 @@ def doubling_all_gather_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> No
     rows[r].copy_(flat(x))
 
     def among(core: Core) -> None:
-        distances = core_distances(p)
-        peers = [core.peer(d) for d in distances]
-        mine = [block_of(values, core.place, d, p) for d in distances]
-        theirs = [block_of(values, core.place ^ d, d, p) for d in distances]
-        arrivals = in_order(list(zip(theirs, peers, strict=True)), group, ahead=p)
-        leaving = []
-        for block, peer in zip(mine, peers, strict=True):
-            leaving.append(start_send(block, group, to=peer))
-            next(arrivals)
-        wait_for(leaving)
+        for distance in core_distances(p):
+            peer = core.peer(distance)
+            mine = block_of(values, core.place, distance, p)
+            theirs = block_of(values, core.place ^ distance, distance, p)
+            exchange_into_(theirs, mine, group, peer=peer)
 
     # The neighbour's row arrives where it belongs.
     fold_into_(
@@ -98,18 +82,17 @@ def halving_all_reduce_into_(
 ) -> None:
     """Replace `x` by the sum over all ranks, as `halving.all_reduce`.
 
-    x: any shape, alike on every rank.  scratch: from n + p elements.
+    x: any shape, alike on every rank.  scratch: from n elements.
     Errors: ValueError as in `buffers`.
     """
     values, q = flat(x), core_ranks(group.size())
     k = ring_chunk(q, len(values))
-    spare = room(scratch, q * k, x)
-    land = spare[: len(values)]
+    spare = room(scratch, len(values), x)
 
     def among(core: Core) -> None:
         halve_and_double_(values, core, group, spare=spare, k=k)
 
-    fold_into_(values, group, give=values, land=land, join=values.add_, among=among)
+    fold_into_(values, group, give=values, land=spare, join=values.add_, among=among)
 
 
 def halve_and_double_(
@@ -117,36 +100,30 @@ def halve_and_double_(
 ) -> None:
     """Add up over the core: first ever smaller halves, then back again.
 
-    values: up to q k elements.  spare: (q k,).
+    values: up to q k elements.  spare: as many.
     """
     halves = halves_of(values, core, k)
-    expected = [(spare[h.start : h.start + len(h.keep)], h.peer) for h in halves]
-    arrivals = in_order(expected, group, ahead=len(halves))
-    for half in halves:
-        sending = start_send(half.give, group, to=half.peer)
-        half.keep.add_(next(arrivals))
-        sending.wait()
-    halves.reverse()
-    # What a rank has given away comes back finished, from the same peer.
-    expected = [(half.give, half.peer) for half in halves]
-    arrivals = in_order(expected, group, ahead=len(halves))
-    leaving = []
-    for half in halves:
-        leaving.append(start_send(half.keep, group, to=half.peer))
-        next(arrivals)
-    wait_for(leaving)
+    for peer, keep, give in halves:
+        land = spare[: len(keep)]
+        exchange_into_(land, give, group, peer=peer)
+        keep.add_(land)
+    for peer, keep, give in reversed(halves):  # what was given away comes back finished
+        exchange_into_(give, keep, group, peer=peer)
+
+
+def exchange_into_(out: Tensor, x: Tensor, group: ProcessGroup, *, peer: int) -> None:
+    """Send `x` to a peer and write into `out` what it sends."""
+    sending = start_send(x, group, to=peer)
+    start_receive_(out, group, source=peer).wait()
+    sending.wait()
 
 
 class Half(NamedTuple):
-    """What a rank does in one step of the halving; undone in the doubling.
-
-    start: where in the spare room what arrives has its own place.
-    """
+    """What a rank does in one step of the halving; undone in the doubling."""
 
     peer: int
     keep: Tensor
     give: Tensor
-    start: int
 
 
 def halves_of(values: Tensor, core: Core, k: int) -> list[Half]:
@@ -162,7 +139,7 @@ def halves_of(values: Tensor, core: Core, k: int) -> list[Half]:
             keep, give, first = upper, lower, middle
         else:
             keep, give = lower, upper
-        halves.append(Half(core.peer(distance), keep, give, distance * k))
+        halves.append(Half(core.peer(distance), keep, give))
     return halves
 
 

@@ -117,7 +117,7 @@ def hold_noise_against_readable() -> None:
     p, r = group.size(), group.rank()
     for n in {0, 1, p - 1, 3 * p + 2}:
         x, chunks, root = noise(r + p, n), noise(r, p * n).view(p, n), n % p
-        scratch = torch.empty(3 * n + p) if n > p else None
+        scratch = torch.empty(3 * n) if n > p else None
         ours = in_given_memory(x, chunks, root, group, scratch)
         compare(ours, readable(x, chunks, root, group), is_root=r == root)
 
