@@ -30,15 +30,11 @@ def in_order(
     again `ahead` later: it counts as free when the next tensor is asked for.
     """
     begun = [start_receive_(out, group, source=q) for out, q in expected[:ahead]]
-
-    def rest() -> Iterator[Tensor]:
-        for i, (out, _) in enumerate(expected):
-            begun[i].wait()
-            yield out
-            for later, q in expected[i + ahead : i + ahead + 1]:
-                begun.append(start_receive_(later, group, source=q))
-
-    return rest()
+    for i, (out, _) in enumerate(expected):
+        begun[i].wait()
+        yield out
+        for later, q in expected[i + ahead : i + ahead + 1]:
+            begun.append(start_receive_(later, group, source=q))
 
 
 def wait_for(works: Sequence[Work]) -> None:

@@ -143,7 +143,7 @@ def pairwise_all_to_all_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> No
     """Write the r-th piece of every rank's `x` into `out`, as `exchange.pairwise`.
 
     x: p equal pieces, alike on every rank, unchanged.  out: as many elements.
-    All messages are on their way at once, which only in a plan have steps.
+    All messages are under way at once; it is only in a plan that they have steps.
     Errors: ValueError where the sizes do not fit, and as in `buffers`.
     """
     p, r = group.size(), group.rank()
@@ -154,9 +154,9 @@ def pairwise_all_to_all_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> No
         )
     k = x.numel() // p
     rows, pieces = cut(flat(out), p, k), cut(flat(x), p, k)
-    sources, to = [(r - i) % p for i in range(1, p)], [(r + i) % p for i in range(1, p)]
-    moving = [start_receive_(rows[q], group, source=q) for q in sources]
-    moving += [start_send(pieces[q], group, to=q) for q in to]
+    to, sources = [(r + i) % p for i in range(1, p)], [(r - i) % p for i in range(1, p)]
+    moving = [start_send(pieces[q], group, to=q) for q in to]
+    moving += [start_receive_(rows[q], group, source=q) for q in sources]
     rows[r].copy_(pieces[r])
     wait_for(moving)
 
