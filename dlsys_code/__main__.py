@@ -1,9 +1,13 @@
-"""`python -m dlsys_code doctor`: what this machine can do for the book."""
+"""The commands of the book::
+
+python -m dlsys_code doctor            what this machine can do for the book
+python -m dlsys_code bench COLLECTIVE  our collectives in a race against torch's
+"""
 
 import argparse
 import sys
 
-from dlsys_code.book import doctor
+from dlsys_code.book import doctor, race
 
 
 def main() -> int:
@@ -11,8 +15,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dlsys_code")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     look = commands.add_parser("doctor", help="what this machine can do for the book")
-    look.set_defaults(run=doctor.main)
-    return parser.parse_args().run()
+    look.set_defaults(run=lambda args: doctor.main())
+    bench = commands.add_parser("bench", help="race our collectives against torch's")
+    race.add_arguments(bench)
+    bench.set_defaults(run=lambda args: race.main(bench, args))
+    args = parser.parse_args()
+    return args.run(args)
 
 
 if __name__ == "__main__":

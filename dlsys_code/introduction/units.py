@@ -46,6 +46,18 @@ def show_time(seconds: float) -> str:
     return f"{_digits(seconds / us)} us"
 
 
+def parse_bytes(text: str) -> int:
+    """Return the bytes that "8", "64K", "1M" or "2G" says, in powers of two.
+
+    Errors: ValueError for anything else.
+    """
+    units = {"": 1, "K": KiB, "M": MiB, "G": GiB}
+    digits = text.rstrip("KMG")
+    if not digits.isdecimal() or text[len(digits) :] not in units:
+        raise ValueError(f"a size is a number like 8, 64K, 1M or 2G, not {text!r}")
+    return int(digits) * units[text[len(digits) :]]
+
+
 def _digits(value: float) -> str:
     if float(value).is_integer():
         return f"{int(value):,}"

@@ -1,7 +1,7 @@
 """One process hands a tensor to another; everything else is built from this.
 
-These four functions are the only place in the package that moves a message.  Ranks
-are ranks of the group that is passed, from 0 to group.size() - 1.
+These functions are the only place in the package that moves a message.  Ranks are
+ranks of the group that is passed, from 0 to group.size() - 1.
 
 A message of n bytes over a link with latency alpha [s] and inverse bandwidth
 beta [s/byte] takes::
@@ -81,6 +81,26 @@ def shift(x: Tensor, group: ProcessGroup, by: int = 1) -> Tensor:
     """
     p, r = group.size(), group.rank()
     return exchange(x, group, to=(r + by) % p, source=(r - by) % p)
+
+
+def start_send(x: Tensor, group: ProcessGroup, *, to: int) -> dist.Work:
+    """Begin to hand `x` to rank `to`; until wait() has returned, `x` must not change.
+
+    x: contiguous, any shape and dtype.  A promise for the CPU: NCCL would finish one
+    call before it begins the next, so that two ranks face to face never end.
+    Errors: ValueError when `to` is this rank or not in the group.
+    """
+    return dist.isend(x, group=group, group_dst=_peer(to, group))
+
+
+def start_receive_(out: Tensor, group: ProcessGroup, *, source: int) -> dist.Work:
+    """Begin to write the next tensor from rank `source` into `out`: see `start_send`.
+
+    out: contiguous, of the shape and dtype to come; there once wait() has returned.
+    Several receives from one rank are filled in the order in which they were begun.
+    Errors: ValueError when `source` is this rank or not in the group.
+    """
+    return dist.irecv(out, group=group, group_src=_peer(source, group))
 
 
 def _peer(rank: int, group: ProcessGroup) -> int:

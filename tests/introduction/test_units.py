@@ -15,6 +15,7 @@ from dlsys_code.introduction.units import (
     MiB,
     TiB,
     ms,
+    parse_bytes,
     show_bytes,
     show_time,
     us,
@@ -57,6 +58,19 @@ def test_bytes_are_shown_in_binary_units(n, text):
 )
 def test_times_are_shown_in_the_largest_unit(seconds, text):
     assert show_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("8", 8), ("64K", 64 * KiB), ("1M", MiB), ("2G", 2 * GiB)]
+)
+def test_sizes_are_read_in_powers_of_two(text, n):
+    assert parse_bytes(text) == n
+
+
+@pytest.mark.parametrize("text", ["", "K", "8Q", "-8", "1.5M", "1KM", "8 K"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ValueError, match="a size is a number like 8, 64K, 1M or 2G"):
+        parse_bytes(text)
 
 
 def test_negative_quantities_are_refused():

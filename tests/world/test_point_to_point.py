@@ -6,6 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dlsys_code.world import RankError, exchange, receive, send, shift
+from dlsys_code.world.point_to_point import start_receive_, start_send
 
 RANKS = [2, 3, 4, 8]
 SHAPES = [(), (0,), (1,), (7,), (2, 3), (2, 0, 4)]
@@ -74,6 +75,20 @@ def in_subgroup() -> float:
     return shift(x, group).item()
 
 
+def begin_ahead() -> list[float]:
+    """Two receives from the rank before begin ahead of everything else."""
+    group, rank, ranks = dist.group.WORLD, dist.get_rank(), dist.get_world_size()
+    out = torch.zeros(2, 3)
+    arriving = [start_receive_(row, group, source=(rank - 1) % ranks) for row in out]
+    leaving = [
+        start_send(torch.full((3,), 10.0 * i + rank), group, to=(rank + 1) % ranks)
+        for i in (1, 2)
+    ]
+    for work in arriving + leaving:
+        work.wait()
+    return out.tolist()
+
+
 def bad_peer(call: str, peer: int) -> str:
     group, x = dist.group.WORLD, torch.ones(1)
     calls = {
@@ -81,6 +96,8 @@ def bad_peer(call: str, peer: int) -> str:
         "receive": lambda: receive(x, group, source=peer),
         "exchange": lambda: exchange(x, group, to=peer, source=peer),
         "shift": lambda: shift(x, group, by=peer),
+        "start_send": lambda: start_send(x, group, to=peer),
+        "start_receive_": lambda: start_receive_(x, group, source=peer),
     }
     try:
         calls[call]()
@@ -110,7 +127,16 @@ def test_peers_are_ranks_of_the_group(world):
     assert world(4)(in_subgroup) == [-1.0, 3.0, -1.0, 1.0]
 
 
-@pytest.mark.parametrize("call", ["send", "receive", "exchange"])
+@pytest.mark.parametrize("p", RANKS)
+def test_receives_begun_ahead_are_filled_in_order(world, p):
+    for rank, rows in enumerate(world(p)(begin_ahead)):
+        before = (rank - 1) % p
+        assert rows == [[10.0 + before] * 3, [20.0 + before] * 3]
+
+
+@pytest.mark.parametrize(
+    "call", ["send", "receive", "exchange", "start_send", "start_receive_"]
+)
 @pytest.mark.parametrize("peer", [-1, 2])
 def test_a_peer_outside_the_group_is_refused(world, call, peer):
     for rank, text in enumerate(world(2)(bad_peer, call, peer)):

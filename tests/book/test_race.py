@@ -1,0 +1,147 @@
+"""`python -m dlsys_code bench`: the table, the files, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from dlsys_code.__main__ import main as command
+from dlsys_code.book import race
+from dlsys_code.primitive.bench import Heat, Row
+from dlsys_code.world import World
+
+COMMAND = ["-m", "dlsys_code", "bench"]
+TINY = ["--ranks", "2", "--max", "512", "--factor", "8", "--rounds", "2"]
+
+
+def run(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Run the command with no GPU and no variables of a launcher."""
+    return subprocess.run(
+        [sys.executable, *launcher, *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["dlsys_code", "bench", *arguments])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return command()
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of the lines that are no comments."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [line.split() for line in lines]
+
+
+def test_a_tiny_race_is_printed_saved_and_drawn(tmp_path):
+    data, plot = tmp_path / "rows.json", tmp_path / "busbw.svg"
+    files = ["--json", str(data), "--plot", str(plot)]
+    done = run("all_reduce", *TINY, *files)
+    assert done.returncode == 0, done.stderr
+    rows, saved = table(done.stdout), json.loads(data.read_text())
+    assert len(rows) == len(saved) == 3 * 10
+    for cells, row in zip(rows, saved, strict=True):
+        size, count, dtype, redop, root, *_ = cells
+        assert (size, count, dtype, redop, root) == (
+            str(row["size_bytes"]),
+            str(row["size_bytes"] // 4),
+            "float32",
+            "sum",
+            "-1",
+        )
+        assert cells[8:10] == ["0", row["algorithm"]]
+        assert row["ranks"] == 2 and row["device"] == "cpu" and row["torch"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("[")] == [
+        "[1/3] 8 B",
+        "[2/3] 64 B",
+        "[3/3] 512 B",
+    ]
+    title = ElementTree.parse(plot).find("{http://www.w3.org/2000/svg}title").text
+    assert "2 个 rank 的 all_reduce，从 8 B 到 512 B，10 种算法" in title
+
+
+def test_the_algorithms_named_race_against_torch(monkeypatch, capsys):
+    chosen = ["--algorithm", "tree_into_", "--root", "1"]
+    assert call(monkeypatch, "broadcast", *TINY, *chosen) == 0
+    rows = table(capsys.readouterr().out)
+    assert [cells[9] for cells in rows] == ["torch", "tree_into_"] * 3
+    assert {cells[4] for cells in rows} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["--algorithm", "rings"],
+            "all_gather 在 cpu 上没有算法 rings，有 5 个：torch、",
+        ),
+        (["--min", "8"], "--min 8 B 不足 16 B，即4 个 rank 各一个 float32"),
+        (["--max", "8Q"], "not '8Q'"),
+        (["--max", "8"], "从 16 B 到 8 B，每次乘 4"),
+        (["--factor", "1"], "每次乘 1：后者不小于前者，乘数至少 2"),
+        (["--rounds", "0"], "--rounds 0：至少 1 轮"),
+        (["--ranks", "0"], "--ranks 0：至少 1 个 rank"),
+        (["--root", "4"], "--root 4：4 个 rank 的编号是 0 到 3"),
+        (["--plot", "plot.png"], "写不了 plot.png"),
+        (["--dtype", "complex64"], "complex64"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_rank_starts(
+    monkeypatch, capsys, arguments, complaint
+):
+    with pytest.raises(SystemExit) as caught:
+        call(monkeypatch, "all_gather", *arguments)
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert complaint in said.err.splitlines()[-1]
+    assert said.out == ""
+
+
+def wrong_race(world: World, heat: Heat) -> list[Row]:
+    """A race in which torch itself was wrong once."""
+    numbers = dict.fromkeys(("size_bytes", "count", "ranks", "rounds", "root"), 1)
+    words = dict.fromkeys(("collective", "type", "redop", "device", "torch"), "")
+    times = dict.fromkeys(("time_us", "algbw_GB_per_s", "busbw_GB_per_s", "ratio"), 1.0)
+    row = Row(
+        algorithm="torch",
+        wrong=1,
+        ratio_quartiles=(1.0, 1.0),
+        **numbers,
+        **words,
+        **times,
+    )
+    return [row]
+
+
+def test_wrong_elements_are_said_and_fail_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(race, "race", wrong_race)
+    assert call(monkeypatch, "all_reduce", *TINY) == 1
+    assert "# 错误的元素：3，有错" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_under_torchrun_the_first_rank_prints():
+    module = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3")
+    launcher = (*module, "--max-restarts", "0")
+    sizes = ["-e", "512", "--factor", "8", "--rounds", "2"]
+    done = run("all_to_all", *sizes, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    rows = table(done.stdout)
+    assert [cells[9] for cells in rows[:4]] == [
+        "torch",
+        "pairwise",
+        "pairwise_into_",
+        "bruck",
+    ]
+    assert len(rows) == 2 * 4
+    refused = run("all_to_all", "--ranks", "2", launcher=launcher)
+    assert refused.returncode != 0
+    assert refused.stderr.count("--ranks 2：torchrun 已经启动了 3 个") == 1
