@@ -2,7 +2,13 @@
 
 import pytest
 
-from dlsys_code.world import World
+from dlsys_code.world import World, starting
+
+# A rank imports the file that its program stands in.  Ranks are forked with what the
+# tests' own files import, instead of loading it anew in each of some hundred pools.
+starting.PRELOAD.extend(
+    ["hypothesis", "matplotlib.figure", "pytest", "torch.distributed.fsdp"]
+)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ import sys
 
 for name in ("torch", "numpy", "matplotlib", "cloudpickle", "dlsys_code"):
     sys.modules[name] = None
+sys.modules["rfc3987_syntax"] = None  # JupyterLab's; jsonschema is slow to load it
 """
 
 
@@ -38,9 +39,16 @@ def without_torch(tmp_path_factory) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory, without_torch) -> Path:
-    """The folder of the built book, with the specimen page added to its lessons."""
+@pytest.fixture(scope="session", autouse=True)
+def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen]:
+    """Sphinx at work on the book with the specimen page added to its lessons.
+
+    It begins with the first test of this folder, so that most of it is done before the
+    tests of the site; where none of those is to run, it does not begin.
+    """
+    if not any("site" in item.fixturenames for item in request.session.items):
+        yield None
+        return
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -49,13 +57,24 @@ def site(tmp_path_factory, without_torch) -> Path:
         shutil.copytree(ROOT / LESSONS, source / LESSONS)
     specimen.write(source)
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going"]
-    result = subprocess.run(
-        [*command, "-n", "-q", str(source), str(built)],
-        env=without_torch,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr.replace(str(source), "")
+    with (source / "said.txt").open("w") as said:
+        sphinx = subprocess.Popen(
+            [*command, "-n", "-q", str(source), str(built)],
+            env=without_torch,
+            stdout=said,
+            stderr=said,
+        )
+    yield sphinx
+    sphinx.kill()
+    sphinx.wait()
+
+
+@pytest.fixture(scope="session")
+def site(build) -> Path:
+    """The folder of the built book."""
+    source, built = map(Path, build.args[-2:])
+    status = build.wait()
+    assert status == 0, (source / "said.txt").read_text().replace(str(source), "")
     return built
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -161,29 +161,38 @@ def test_a_video_is_loaded_by_a_click_and_not_before(tabs):
     assert specimen.VIDEO in request.value.url
 
 
-def parse(page: Path) -> BeautifulSoup:
-    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+class Anchors(HTMLParser):
+    """The ids of a page, and file and anchor of its links to the book itself."""
 
+    def __init__(self, page: Path):
+        super().__init__()
+        self.page = page
+        self.ids: set[str | None] = set()
+        self.links: list[tuple[Path, str]] = []
+        self.feed(page.read_text(encoding="utf-8"))
 
-def links_inside(page: Path) -> Iterator[tuple[Path, str]]:
-    """Yield file and anchor, "" for none, of each link of a page to the book itself."""
-    for tag in parse(page).select("[href], [src]"):
-        link = urlsplit(tag.get("href") or tag.get("src"))
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        of = dict(attrs)
+        self.ids.add(of.get("id"))
+        link = urlsplit(of.get("href") or of.get("src") or "http:")
         if not link.scheme:
-            target = page.parent / unquote(link.path) if link.path else page
-            yield target.resolve(), unquote(link.fragment)
+            to = self.page.parent / unquote(link.path) if link.path else self.page
+            self.links.append((to.resolve(), unquote(link.fragment)))
 
 
 def test_no_link_inside_the_book_is_dead(site, pages):
-    files = [site / page for page in pages]
-    anchors = {f: {tag["id"] for tag in parse(f).select("[id]")} for f in files}
+    found = {site / page: Anchors(site / page) for page in pages}
     dead = [
         f"{file.relative_to(site)} -> {target.name}#{anchor}"
-        for file in files
-        for target, anchor in links_inside(file)
-        if not target.is_file() or anchor and anchor not in anchors[target]
+        for file, anchors in found.items()
+        for target, anchor in anchors.links
+        if not target.is_file() or anchor and anchor not in found[target].ids
     ]
     assert dead == []
+
+
+def parse(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
 def test_the_first_page_lists_the_five_lessons_and_their_videos(site):

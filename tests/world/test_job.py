@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,15 +56,23 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-def run(script: Path, *launcher: str) -> subprocess.CompletedProcess:
-    """Run a script with or without a launcher; no GPU, no variables of a launcher."""
-    return subprocess.run(
-        [sys.executable, *launcher, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
+def run(*commands: list[str | Path]) -> list[subprocess.CompletedProcess]:
+    """Run Python with each of some arguments, all at once.
+
+    They see no GPU, and no variables of a launcher.
+    """
+
+    def done(command: list[str | Path]) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(done, commands))
 
 
 def torchrun(ranks: int) -> list[str]:
@@ -74,7 +83,7 @@ def torchrun(ranks: int) -> list[str]:
 def test_one_script_gives_the_same_under_python_and_torchrun(tmp_path):
     script = tmp_path / "same.py"
     script.write_text(SAME.format(ranks=4))
-    plain, launched = run(script), run(script, *torchrun(4))
+    plain, launched = run([script], [*torchrun(4), script])
     assert plain.returncode == launched.returncode == 0, launched.stderr
     *same, other = plain.stdout.splitlines()
     assert other == "another number"
@@ -87,43 +96,39 @@ def test_one_script_gives_the_same_under_python_and_torchrun(tmp_path):
     assert len(lines) == 16
 
 
-@pytest.mark.parametrize("wait", ["in_nothing", slow("in_all_reduce")])
-def test_a_rank_that_raises_ends_the_job_and_is_named(tmp_path, wait):
-    script = tmp_path / "fails.py"
-    script.write_text(
-        FAILS.format(here=str(HERE), limit=100, fault="raise_value_error", wait=wait)
-    )
-    done = run(script, *torchrun(2))
-    assert done.returncode != 0
-    named = "RankError: rank 1 of 2 failed in fail(): ValueError: bad shape"
-    assert done.stderr.count(named) == 2
-    assert "rank 0 of 2 failed" not in done.stderr
+def failing(folder: Path, fault: str, wait: str, limit: int = 100) -> list[str | Path]:
+    """A job of two ranks; the second fails while the first one waits."""
+    script = folder / f"{fault}.py"
+    script.write_text(FAILS.format(here=str(HERE), limit=limit, fault=fault, wait=wait))
+    return [*torchrun(2), script]
 
 
 @pytest.mark.parametrize(
-    ("fault", "shown"),
-    [("loop_in_c", "in loop_in_c"), slow("loop", "rank 1 is busy at faulty.py line")],
+    ("wait", "loop", "shown"),
+    [
+        ("in_nothing", "loop_in_c", "in loop_in_c"),
+        slow("in_all_reduce", "loop", "rank 1 is busy at faulty.py line"),
+    ],
 )
-def test_a_rank_that_is_stuck_ends_the_job_at_the_limit(tmp_path, fault, shown):
-    script = tmp_path / "stuck.py"
-    script.write_text(
-        FAILS.format(here=str(HERE), limit=1, fault=fault, wait="in_all_reduce")
+def test_a_rank_that_raises_or_is_stuck_ends_the_job_and_is_named(
+    tmp_path, wait, loop, shown
+):
+    raised, stuck = run(
+        failing(tmp_path, "raise_value_error", wait),
+        failing(tmp_path, loop, "in_all_reduce", limit=1),
     )
-    done = run(script, *torchrun(2))
-    assert done.returncode != 0
-    assert "rank 0 is waiting in all_reduce at faulty.py line" in done.stderr
-    assert shown in done.stderr
+    assert raised.returncode != 0
+    named = "RankError: rank 1 of 2 failed in fail(): ValueError: bad shape"
+    assert raised.stderr.count(named) == 2
+    assert "rank 0 of 2 failed" not in raised.stderr
+    assert stuck.returncode != 0
+    assert "rank 0 is waiting in all_reduce at faulty.py line" in stuck.stderr
+    assert shown in stuck.stderr
 
 
 @pytest.mark.slow
 def test_a_rank_that_dies_is_not_blamed_on_its_peer(tmp_path):
-    script = tmp_path / "dies.py"
-    script.write_text(
-        FAILS.format(
-            here=str(HERE), limit=100, fault="send_sigkill", wait="in_all_reduce"
-        )
-    )
-    done = run(script, *torchrun(2))
+    (done,) = run(failing(tmp_path, "send_sigkill", "in_all_reduce"))
     assert done.returncode != 0
     assert "Signal 9 (SIGKILL)" in done.stderr
     assert "RankError" not in done.stderr

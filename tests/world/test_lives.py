@@ -81,108 +81,34 @@ def assert_empty(temporary: Path) -> None:
 KILLED = """
 from dlsys_code.world import World
 import lives
-World({ranks}, device="cpu")(lives.{program}, {folder!r}, {act!r}, timeout_s=1000)
+World(5, device="cpu")(lives.do_or_nest, {folder!r}, {act!r}, timeout_s=1000)
 """
 
 
 @pytest.mark.usefixtures("turn")
 @pytest.mark.parametrize("act", [None, *map(slow, ("stop", "hold the lock"))])
 def test_a_parent_killed_in_a_call_leaves_nothing(tmp_path, temporary, act):
-    text = KILLED.format(ranks=3, program="tell_and_do", folder=str(tmp_path), act=act)
-    parent = start_script(text, tmp_path)
-    files = [tmp_path / f"{rank}.pids" for rank in range(3)]
-    wait_for(files, parent)
-    running = processes(files) + psutil.Process(parent.pid).children(recursive=True)
+    """Ranks that sleep, are stopped or hold the lock, and two with Worlds inside."""
+    ranks = [tmp_path / f"{rank}.pids" for rank in range(3)]
+    nested = [tmp_path / str(a) / f"{b}.pids" for a in (3, 4) for b in range(2)]
+    for folder in {file.parent for file in nested}:
+        folder.mkdir()
+    parent = start_script(KILLED.format(folder=str(tmp_path), act=act), tmp_path)
+    wait_for([*ranks, *nested], parent)
+    running = psutil.Process(parent.pid).children(recursive=True) + processes(nested)
+    plain = processes(ranks)
     parent.kill()
     parent.wait()
-    assert_gone(running)
-    assert_empty(temporary)
-
-
-IDLE = """
-from dlsys_code.world import World
-import lives
-world = World(2, device="cpu")
-print(*(pid for pids in world(lives.pids_with_child) for pid in pids), flush=True)
-input()
-"""
-
-
-@pytest.mark.usefixtures("turn")
-@pytest.mark.parametrize("end", ["killed", *map(slow, ("returned", "terminated"))])
-def test_an_idle_parent_leaves_nothing(tmp_path, temporary, end):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    parent = start_script(IDLE, tmp_path, **pipes)
-    running = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
-    running += psutil.Process(parent.pid).children(recursive=True)
-    assert len(running) >= 6
-    if end == "returned":
-        parent.communicate("\n", timeout=60)
-        assert parent.returncode == 0
-    else:
-        parent.send_signal(signal.SIGKILL if end == "killed" else signal.SIGTERM)
-        parent.communicate(timeout=60)
-    assert_gone(running)
-    assert_empty(temporary)
-
-
-NESTED = """
-from pathlib import Path
-from dlsys_code.world import World
-import lives
-for rank in range(2):
-    Path({folder!r}, str(rank)).mkdir()
-World(2, device="cpu")(lives.nested_for_ever, {folder!r}, timeout_s=1000)
-"""
-
-
-@pytest.mark.usefixtures("turn")
-def test_a_killed_parent_of_nested_worlds_leaves_nothing(tmp_path, temporary):
-    parent = start_script(NESTED.format(folder=str(tmp_path)), tmp_path)
-    files = [tmp_path / str(a) / f"{b}.pids" for a in range(2) for b in range(2)]
-    wait_for(files, parent)
-    running = processes(files) + psutil.Process(parent.pid).children(recursive=True)
-    parent.kill()
-    parent.wait()
+    assert_gone(plain)
     assert_gone(running, limit_s=10)
     assert_empty(temporary)
 
 
-INTERRUPTED = """
+SCRIPT = """
 import signal
+import torch.distributed as dist
 from dlsys_code.world import World
 import lives
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-world = World(2, device="cpu")
-try:
-    world(lives.tell_and_do, {folder!r}, timeout_s=1000)
-except KeyboardInterrupt:
-    print("interrupted", world(lives.rank), flush=True)
-"""
-
-
-@pytest.mark.usefixtures("turn")
-def test_an_interrupt_ends_the_call_and_the_next_one_works(tmp_path, temporary):
-    text = INTERRUPTED.format(folder=str(tmp_path))
-    parent = start_script(
-        text, tmp_path, stdout=subprocess.PIPE, start_new_session=True
-    )
-    files = [tmp_path / f"{rank}.pids" for rank in range(2)]
-    wait_for(files, parent)
-    running = processes(files)
-    os.killpg(parent.pid, signal.SIGINT)  # to the whole group, as Jupyter does
-    try:
-        out, _ = parent.communicate(timeout=60)
-    finally:
-        parent.kill()
-    assert out == "interrupted [0, 1]\n"
-    assert_gone(running)
-    assert_empty(temporary)
-
-
-PLAIN = """
-from dlsys_code.world import World
-import torch.distributed as dist
 
 class Local:
     pass
@@ -191,16 +117,55 @@ def program():
     assert isinstance(Local(), Local)
     return dist.get_rank()
 
-print("once")
-print(World(2, device="cpu")(program))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+print("once", flush=True)
+world = World(2, device="cpu")
+print(world(program), flush=True)
+try:
+    world(lives.tell_and_do, {folder!r}, timeout_s=1000)
+except KeyboardInterrupt:
+    print("interrupted", world(lives.rank), flush=True)
+print(*(pid for pids in world(lives.pids_with_child) for pid in pids), flush=True)
+input()
 """
 
 
 @pytest.mark.usefixtures("turn")
-def test_a_script_needs_no_main_guard(tmp_path):
-    script = start_script(PLAIN, tmp_path, stdout=subprocess.PIPE)
-    assert script.communicate(timeout=100)[0] == "once\n[0, 1]\n"
-    assert script.returncode == 0
+@pytest.mark.parametrize("end", ["killed", *map(slow, ("returned", "terminated"))])
+def test_a_script_from_its_first_line_to_its_end(tmp_path, temporary, end):
+    """It needs no main guard, goes on after an interrupt, and leaves nothing."""
+    parent = start_script(
+        SCRIPT.format(folder=str(tmp_path)),
+        tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert parent.stdout.readline() == "once\n"
+        assert parent.stdout.readline() == "[0, 1]\n"
+
+        files = [tmp_path / f"{rank}.pids" for rank in range(2)]
+        wait_for(files, parent)
+        interrupted = processes(files)
+        os.killpg(parent.pid, signal.SIGINT)  # to the whole group, as Jupyter does
+        assert parent.stdout.readline() == "interrupted [0, 1]\n"
+        assert_gone(interrupted)
+
+        pids = parent.stdout.readline().split()
+        running = [psutil.Process(int(pid)) for pid in pids]
+        running += psutil.Process(parent.pid).children(recursive=True)
+        assert len(pids) == 4 and len(running) >= 6
+        if end == "returned":
+            parent.communicate("\n", timeout=60)
+            assert parent.returncode == 0
+        else:
+            parent.send_signal(signal.SIGKILL if end == "killed" else signal.SIGTERM)
+            parent.communicate(timeout=60)
+    finally:
+        parent.kill()
+    assert_gone(running)
+    assert_empty(temporary)
 
 
 def test_a_closed_world_works_again(temporary):
@@ -274,7 +239,7 @@ def test_a_stopped_rank_does_not_hold_up_large_arguments(doomed):
     pids = doomed(lives.pid)
     os.kill(pids[2], signal.SIGSTOP)
     with pytest.raises(RankError, match="rank 2 is stopped by a signal"):
-        doomed(lives.ignore, torch.ones(1 << 28, dtype=torch.uint8), timeout_s=2)
+        doomed(lives.ignore, torch.ones(1 << 28, dtype=torch.uint8), timeout_s=1)
 
 
 def test_a_transport_is_any_function_that_makes_a_group(capfd):

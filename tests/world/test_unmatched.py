@@ -56,6 +56,6 @@ def test_a_collective_of_one_rank_is_named(doomed):
 
 
 @pytest.mark.parametrize("program", honest.PROGRAMS, ids=lambda p: p.__name__)
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_correct_program_is_not_accused(world, program, ranks):
     assert world(ranks)(program) == [0] * ranks
