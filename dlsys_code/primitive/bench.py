@@ -31,7 +31,7 @@ from torch import Tensor
 
 from dlsys_code.introduction.units import GB, KiB, us
 from dlsys_code.primitive.contenders import Arena, Collective, Contender
-from dlsys_code.world import World
+from dlsys_code.world import World, control
 
 LIMIT_S = 1800.0  # of one size
 SMALL, CALLS = 16 * KiB, 5  # below so many bytes, so many calls per sample
@@ -183,7 +183,8 @@ def run_heat(heat: Heat, device: str) -> tuple[dict[str, list[float]], dict[str,
         for name in shuffled.sample(names, len(names)):
             arena.x.copy_(fresh)
             dist.barrier(group)
-            seconds = clock(lambda: heat.contenders[name](arena), calls)  # noqa: B023
+            with control.off():  # torch does not ask either
+                seconds = clock(lambda: heat.contenders[name](arena), calls)  # noqa: B023
             if number > 0:  # the first round is to warm up
                 times[name].append(seconds)
     wrong = {name: count_wrong(heat, name, arena, fresh) for name in names}

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 from torch.distributed import ProcessGroup, Work
 
+from dlsys_code.world.board import Note
+from dlsys_code.world.control import alike
 from dlsys_code.world.point_to_point import start_receive_
 
 AHEAD = 2  # receives that have begun: the one waited for, and the next
@@ -35,6 +37,20 @@ def in_order(
         yield out
         for later, q in expected[i + ahead : i + ahead + 1]:
             begun.append(start_receive_(later, group, source=q))
+
+
+def changed(
+    x: Tensor, group: ProcessGroup, *, root: int = 0, scratch: Tensor | None = None
+) -> Note:
+    """Say that x has one shape and dtype everywhere, and the root is one."""
+    return alike(x, group, root=root)
+
+
+def filled(
+    out: Tensor, x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
+) -> Note:
+    """Say that x has one shape and dtype everywhere."""
+    return alike(x, group)
 
 
 def wait_for(works: Sequence[Work]) -> None:

@@ -25,18 +25,21 @@ from dlsys_code.communication.cost import ring_chunk, tree_rounds
 from dlsys_code.communication.formulas import core_ranks
 from dlsys_code.primitive.buffers import (
     AHEAD,
+    changed,
     chunk_of,
     cut,
+    filled,
     flat,
     in_order,
     room,
     wait_for,
 )
 from dlsys_code.primitive.tree import place_in_tree
+from dlsys_code.world.control import collective
 from dlsys_code.world.point_to_point import start_receive_, start_send
 
 
-@torch.no_grad()
+@collective(changed)
 def ring_all_reduce_into_(
     x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
 ) -> None:
@@ -52,7 +55,7 @@ def ring_all_reduce_into_(
     gather_round_(chunks, group)
 
 
-@torch.no_grad()
+@collective(filled)
 def ring_reduce_scatter_into_(
     out: Tensor, x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
 ) -> None:
@@ -72,7 +75,7 @@ def ring_reduce_scatter_into_(
         total.copy_(rows[r])  # a single rank has nothing to add
 
 
-@torch.no_grad()
+@collective(filled)
 def ring_all_gather_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> None:
     """Write the chunks of all ranks into `out` in rank order, as `ring.all_gather`.
 
@@ -85,7 +88,7 @@ def ring_all_gather_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> None:
     gather_round_(rows, group)
 
 
-@torch.no_grad()
+@collective(changed)
 def tree_broadcast_into_(x: Tensor, group: ProcessGroup, *, root: int = 0) -> None:
     """Replace `x` by the root's, as `tree.broadcast`.
 
@@ -103,7 +106,7 @@ def tree_broadcast_into_(x: Tensor, group: ProcessGroup, *, root: int = 0) -> No
     wait_for(leaving)
 
 
-@torch.no_grad()
+@collective(changed)
 def tree_reduce_into_(
     x: Tensor, group: ProcessGroup, *, root: int = 0, scratch: Tensor | None = None
 ) -> None:
@@ -125,7 +128,7 @@ def tree_reduce_into_(
         start_send(values, group, to=(place - core_ranks(place) + root) % p).wait()
 
 
-@torch.no_grad()
+@collective(changed)
 def tree_all_reduce_into_(
     x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
 ) -> None:
@@ -138,7 +141,7 @@ def tree_all_reduce_into_(
     tree_broadcast_into_(x, group)
 
 
-@torch.no_grad()
+@collective(filled)
 def pairwise_all_to_all_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> None:
     """Write the r-th piece of every rank's `x` into `out`, as `exchange.pairwise`.
 

@@ -15,18 +15,18 @@ communication operations in MPICH", Int. J. High Performance Computing Applicati
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import ring_chunk
 from dlsys_code.communication.formulas import core_distances, core_ranks
-from dlsys_code.primitive.buffers import chunk_of, cut, flat, room
+from dlsys_code.primitive.buffers import changed, chunk_of, cut, filled, flat, room
 from dlsys_code.primitive.fold import Core, rank_of_place
+from dlsys_code.world.control import collective
 from dlsys_code.world.point_to_point import start_receive_, start_send
 
 
-@torch.no_grad()
+@collective(changed)
 def doubling_all_reduce_into_(
     x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
 ) -> None:
@@ -47,7 +47,7 @@ def doubling_all_reduce_into_(
     fold_into_(values, group, give=values, land=land, join=values.add_, among=among)
 
 
-@torch.no_grad()
+@collective(filled)
 def doubling_all_gather_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> None:
     """Write the chunks of all ranks into `out`, as `doubling.all_gather`.
 
@@ -76,7 +76,7 @@ def doubling_all_gather_into_(out: Tensor, x: Tensor, group: ProcessGroup) -> No
     )
 
 
-@torch.no_grad()
+@collective(changed)
 def halving_all_reduce_into_(
     x: Tensor, group: ProcessGroup, *, scratch: Tensor | None = None
 ) -> None:
