@@ -15,8 +15,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +44,8 @@ class Trace:
     def messages(self) -> list[Message]:
         """Return the messages sent point to point, by step, then by source.
 
-        Errors: ValueError if a message has only one end in the trace.
+        Errors: ValueError if a message has only one end in the trace, or if messages
+        with several tags cross so that they have no steps.
         """
         pairs = pair_ends(self.events)
         steps = one_port_steps(self.events, pairs)
@@ -107,30 +110,42 @@ def one_port_steps(
             of_rank[event.rank].append(event)
     for ends in of_rank.values():
         for event, before in busy_before(ends):
-            needs[number[id(event)]] |= {number[id(e)] for e in before}
+            needs[number[id(event)]].add(number[id(before)])
     steps: dict[int, int] = {}
-    for n in TopologicalSorter(needs).static_order():
-        steps[n] = 1 + max((steps[m] for m in needs[n]), default=-1)
+    try:
+        for n in TopologicalSorter(needs).static_order():
+            steps[n] = 1 + max((steps[m] for m in needs[n]), default=-1)
+    except CycleError:
+        raise ValueError(
+            "this run has no steps: a rank waited for messages in another order than "
+            "they were sent in; look at its events instead"
+        ) from None
     return [steps[n] for n in range(len(pairs))]
 
 
-def busy_before(ends: Sequence[Event]) -> Iterator[tuple[Event, list[Event]]]:
+def busy_before(ends: Sequence[Event]) -> Iterator[tuple[Event, Event]]:
     """Yield each message end of one rank with the latest ones that it comes after.
 
-    Of those in the same direction that is the one before; of those in the other
-    direction, the last one begun among those that had ended.
+    A send comes after the one begun before it, a receive after the one that ended
+    before it, for receives may be begun early; either comes after the last one begun in
+    the other direction among those that had ended.
     """
-    last: dict[str, list[Event]] = {"send": [], "recv": []}  # one event at most
-    over: dict[str, list[Event]] = {"send": [], "recv": []}  # one event at most
+    sends = [event for event in ends if event.kind == "send"]
+    receives = [event for event in ends if event.kind == "recv"]
+    receives.sort(key=lambda event: inf if event.end_s is None else event.end_s)
+    for row in (sends, receives):
+        for before, event in pairwise(row):
+            yield event, before
+    over: dict[str, Event] = {}  # the last one begun of those that had ended
     running: dict[str, list[tuple[float, int, Event]]] = {"send": [], "recv": []}
     for event in ends:
         other = "recv" if event.kind == "send" else "send"
         while running[other] and running[other][0][0] <= event.start_s:
             _, _, ended = heappop(running[other])
-            if not over[other] or over[other][0].seq < ended.seq:
-                over[other] = [ended]
-        yield event, last[event.kind] + over[other]
-        last[event.kind] = [event]
+            if other not in over or over[other].seq < ended.seq:
+                over[other] = ended
+        if other in over:
+            yield event, over[other]
         if event.end_s is not None:
             heappush(running[event.kind], (event.end_s, event.seq, event))
 

@@ -56,11 +56,50 @@ def test_messages_have_their_step_and_bytes(world):
     assert trace.results == [None] * 4
 
 
+def early() -> None:
+    rank, x = dist.get_rank(), torch.ones(1)
+    if rank == 0:
+        from_1 = dist.irecv(torch.ones(1), 1)
+        dist.irecv(torch.ones(1), 2).wait()
+        dist.send(x, 1)
+        from_1.wait()
+    elif rank == 1:
+        dist.recv(x, 0)
+        dist.send(x, 0)
+    else:
+        dist.send(x, 0)
+
+
+def crossing() -> None:
+    """Tag 1 is sent before tag 2 and waited for after it."""
+    x = torch.ones(1)
+    if dist.get_rank() == 0:
+        works = [dist.isend(x, 1, tag=tag) for tag in (1, 2)]
+    else:
+        works = [dist.irecv(torch.ones(1), 0, tag=tag) for tag in (2, 1)]
+    for work in works:
+        work.wait()
+
+
 @pytest.mark.usefixtures("turn")
 def test_what_is_passed_on_goes_one_step_later(world):
     assert world(4).trace(chain).messages() == [
         Message(r, r, r + 1, 4) for r in range(3)
     ]
+
+
+def test_receives_begun_early_take_their_steps_when_they_end(world):
+    """Rank 0 expects rank 1 first, but what 2 sends leads to what 1 sends."""
+    assert world(3).trace(early).messages() == [
+        Message(0, 2, 0, 4),
+        Message(1, 0, 1, 4),
+        Message(2, 1, 0, 4),
+    ]
+
+
+def test_messages_that_cross_under_their_tags_have_no_steps(world):
+    with pytest.raises(ValueError, match="no steps"):
+        world(2).trace(crossing).messages()
 
 
 def test_spans_and_labels_are_kept(world):
