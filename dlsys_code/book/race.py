@@ -225,6 +225,22 @@ def line(row: Row) -> str:
     )
 
 
+def narrow(rows: Sequence[Row]) -> str:
+    """Return a table for a page: only the columns in which the rows differ."""
+    lines = [
+        "#   size  algorithm           time   algbw  busbw #wrong  time/torch\n"
+        "#                             (us)  (GB/s) (GB/s)         [quartiles]"
+    ]
+    for row in rows:
+        low, high = row.ratio_quartiles
+        lines.append(
+            f"{show_bytes(row.size_bytes):>8}  {row.algorithm:<15}{row.time_us:>9.1f}"
+            f"  {row.algbw_GB_per_s:>6.2f} {row.busbw_GB_per_s:>6.2f} {row.wrong:>6}"
+            f"  {row.ratio:.2f} [{low:.2f}, {high:.2f}]"
+        )
+    return "\n".join(lines)
+
+
 def summary(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what stands under the table: the wrong elements, the ratios over sizes."""
     wrong = sum(row.wrong for row in rows)

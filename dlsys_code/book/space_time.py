@@ -24,7 +24,7 @@ def rounds(panels: dict[str, Sequence[Message]], p: int, *, alt: str) -> Drawing
 
     panels: a name and the messages of each.  A column is a rank, a row a step; an arrow
     is the thicker the more bytes it carries, on one scale for all panels, and a dot
-    marks its arrival.  The number below a rank is what it sends in all [bytes].
+    marks its arrival.  The number below a rank's line is what it sends in all [bytes].
     """
     most = max((m.bytes for messages in panels.values() for m in messages), default=0)
     across = min(len(panels), MOST_IN_A_ROW)
@@ -38,7 +38,7 @@ def rounds(panels: dict[str, Sequence[Message]], p: int, *, alt: str) -> Drawing
         for axes, (title, messages) in zip(grid.flat, panels.items(), strict=False):
             axes.set_visible(True)
             _paint_rounds(axes, rounds_and_bytes(title, messages), messages, p, most)
-            axes.set_ylim(steps - 0.4, -0.7)
+            axes.set_ylim(steps + 0.1, -0.7)
 
     width = 0.28 * p + 0.6 if across > 1 else 0.6 * p + 1.2
     height = (0.8 if steps <= 4 and across == 1 else 0.45) * steps + 1.0
@@ -53,7 +53,7 @@ def steps_of(messages: Sequence[Message]) -> int:
 def rounds_and_bytes(title: str, messages: Sequence[Message]) -> str:
     """Return a panel's title that says how many rounds and bytes it takes."""
     total = cost.of_messages(messages)
-    return f"{title}: {total.rounds} rounds, at most {total.bytes_sent:,} B"
+    return f"{title}\n{total.rounds} rounds, a rank sends up to {total.bytes_sent:,} B"
 
 
 def _paint_rounds(
@@ -75,14 +75,17 @@ def _paint_rounds(
             THIN + (THICK - THIN) * share,
         )
         axes.plot(message.destination, message.step + 0.3, "o", color=INK, ms=2.2)
-    sent = [sum(m.bytes for m in messages if m.source == r) for r in range(p)]
+    for rank in range(p):
+        sent = sum(m.bytes for m in messages if m.source == rank)
+        axes.text(rank, steps - 0.3, f"{sent:,}", ha="center", va="top", fontsize=6)
+    axes.text(-0.7, steps - 0.3, "B sent", ha="right", va="top", fontsize=6)
     axes.set_xlim(-0.6, p - 0.4)
-    axes.set_xticks(range(p), [f"{r}\n{n:,}" for r, n in enumerate(sent)], fontsize=6)
+    axes.set_xticks(range(p))
     axes.set_yticks(range(steps))
-    axes.set_xlabel("rank, and below it the bytes that it sends", fontsize=7)
+    axes.set_xlabel("rank", fontsize=7)
     axes.set_ylabel("step", fontsize=7)
-    axes.tick_params(length=0)
-    axes.tick_params(axis="y", labelsize=7)
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
 
 

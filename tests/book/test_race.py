@@ -41,6 +41,32 @@ def table(text: str) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
+def test_the_narrow_table_fits_a_page_and_says_the_same():
+    row = Row(
+        collective="all_reduce",
+        algorithm="doubling_into_",
+        size_bytes=16 << 20,
+        count=4 << 20,
+        type="float32",
+        redop="sum",
+        root=-1,
+        time_us=19365.25,
+        algbw_GB_per_s=0.866,
+        busbw_GB_per_s=1.516,
+        wrong=3,
+        ratio=1.066,
+        ratio_quartiles=(0.851, 1.43),
+        rounds=30,
+        ranks=8,
+        device="cpu",
+        torch="2.13.0",
+    )
+    *header, line = race.narrow([row]).splitlines()
+    said = "16 MiB doubling_into_ 19365.2 0.87 1.52 3 1.07 [0.85, 1.43]"
+    assert " ".join(line.split()) == said
+    assert max(map(len, [*header, line])) <= 76
+
+
 def test_a_tiny_race_is_printed_saved_and_drawn(tmp_path):
     data, plot = tmp_path / "rows.json", tmp_path / "busbw.svg"
     files = ["--json", str(data), "--plot", str(plot)]

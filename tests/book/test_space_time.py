@@ -42,7 +42,7 @@ def test_a_single_rank_has_an_empty_diagram():
 
 def test_a_panel_says_its_rounds_and_its_bytes():
     said = space_time.rounds_and_bytes("tree", tree.all_reduce_messages(8, 512, 4))
-    assert said == "tree: 6 rounds, at most 6,144 B"
+    assert said == "tree\n6 rounds, a rank sends up to 6,144 B"
 
 
 def test_a_timeline_has_a_bar_for_every_span(world):
