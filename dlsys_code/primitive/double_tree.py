@@ -25,8 +25,9 @@ trees.  For few ranks a ring is simpler and as fast.
 
 Gradients do not flow through these functions.
 
-Source: P. Sanders, J. Speck and J. L. Traeff, "Two-tree algorithms for full bandwidth
-broadcast, reduction and scan", Parallel Computing 35 (2009) 581-594.
+Sources: P. Sanders, J. Speck and J. L. Traeff, "Two-tree algorithms for full bandwidth
+broadcast, reduction and scan", Parallel Computing 35 (2009) 581-594; S. Jeaugey,
+"Massively scale your deep learning training with NCCL 2.4", NVIDIA blog (2019).
 """
 
 from functools import cache
