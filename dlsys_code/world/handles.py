@@ -5,13 +5,16 @@ for it, at once or later.  Where torch can call back at the end, its own Work is
 on; messages, which cannot, are wrapped.
 """
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
 import torch.distributed as dist
 
 from dlsys_code.world import journal
-from dlsys_code.world.journal import Event
+from dlsys_code.world.journal import Event, Journal
+
+LATEST_S = 1.0  # a thread that is about to call back needs some microseconds
 
 
 class Followed(dist.Work):
@@ -64,7 +67,22 @@ class MessageEnd(Followed):
 def follow(work: dist.Work, event: Event) -> dist.Work:
     """Return a Work that ends `event`: the same one where it can call back."""
     try:
-        work.get_future().add_done_callback(lambda _: journal.end(event))
+        future = work.get_future()
     except RuntimeError:  # gloo's reduce_scatter and barrier have no future
         return Followed(work, event)
+    future.add_done_callback(lambda _: journal.end(event))
+    journal.current().followed.append((future, event))
     return work
+
+
+def settle(notes: Journal) -> None:
+    """Return when the ends of all calls that are done have been noted.
+
+    A future wakes those who wait for it, the reducer of DistributedDataParallel among
+    them, and calls back only then: a program may be over a moment before its last note.
+    """
+    until_s = time.monotonic() + LATEST_S
+    for future, event in notes.followed:
+        while event.end_s is None and future.done() and time.monotonic() < until_s:
+            time.sleep(0)  # lets the thread of torch run that is about to call back
+    notes.followed.clear()

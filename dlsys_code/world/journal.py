@@ -76,6 +76,7 @@ class Journal:
     # Messages that the program has not waited for.  Gloo loses one whose handle is
     # dropped too early, so they are held here until the call is over.
     under_way: set[object] = field(default_factory=set)
+    followed: list[tuple[object, Event]] = field(default_factory=list)  # futures
     labels: list[str] = field(default_factory=list)
     in_control: bool = False
 

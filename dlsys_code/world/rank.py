@@ -23,6 +23,7 @@ from dlsys_code.world import guard, journal, mail, prints, watched
 from dlsys_code.world.agreement import Disagreement
 from dlsys_code.world.board import Board
 from dlsys_code.world.edits import Imported
+from dlsys_code.world.handles import settle
 from dlsys_code.world.journal import Journal
 from dlsys_code.world.mail import Place, Reply, Request
 from dlsys_code.world.parcel import pack, unpack
@@ -141,6 +142,7 @@ def run_program(program: Callable, args: tuple, notes: Journal) -> Reply:
         result = program(*args)
     except BaseException as error:  # SystemExit too: a rank does not just vanish
         return raised(error)
+    settle(notes)
     return replace(
         returned(result),
         events=notes.events,

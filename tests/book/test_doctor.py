@@ -1,6 +1,5 @@
 """The doctor's findings: on this machine, and on machines with something missing."""
 
-import runpy
 import subprocess
 import sys
 from collections import namedtuple
@@ -8,6 +7,7 @@ from collections import namedtuple
 import pytest
 import torch
 
+from dlsys_code.__main__ import main as command
 from dlsys_code.book import doctor
 from dlsys_code.world import RankError
 from dlsys_code.world.failure import Failure
@@ -31,7 +31,7 @@ def test_the_command_finds_this_machine_fit():
 def test_an_unknown_command_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["dlsys_code", "docter"])
     with pytest.raises(SystemExit) as refused:
-        runpy.run_module("dlsys_code", run_name="__main__")
+        command()
     assert refused.value.code == 2
     assert "docter" in capsys.readouterr().err
 

@@ -15,7 +15,10 @@ from dlsys_code.world import Message, Trace
 
 RANKS = range(1, 9)
 COUNTS = [0, 1, 7, 40]  # empty, fewer than ranks, uneven, even
-DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8]
+DTYPES = [
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int8, torch.uint8),
+]  # all that gloo adds up
 SHAPES = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 few_examples = settings(max_examples=20, deadline=None, derandomize=True)
 

@@ -116,6 +116,18 @@ def test_spans_and_labels_are_kept(world):
     assert all(e.group == (0, 1) for e in events[1::2])
 
 
+def wait_for_futures() -> None:
+    """As the reducer of DistributedDataParallel does, in C++."""
+    for _ in range(300):
+        dist.all_reduce(torch.ones(1), async_op=True).get_future().wait()
+
+
+def test_a_call_whose_future_has_come_has_an_end(world):
+    """Its waiters wake before it calls back, so the last note may come late."""
+    for _ in range(20):
+        assert all(e.end_s is not None for e in world(4).trace(wait_for_futures).events)
+
+
 @pytest.mark.parametrize("program", honest.PROGRAMS, ids=lambda p: p.__name__)
 def test_every_event_of_a_correct_program_has_begin_end_and_bytes(world, program):
     begin_s = time.perf_counter()
