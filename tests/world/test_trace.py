@@ -124,7 +124,7 @@ def wait_for_futures() -> None:
 
 def test_a_call_whose_future_has_come_has_an_end(world):
     """Its waiters wake before it calls back, so the last note may come late."""
-    for _ in range(20):
+    for _ in range(4):
         assert all(e.end_s is not None for e in world(4).trace(wait_for_futures).events)
 
 
