@@ -179,20 +179,25 @@ def _panel(axes: Axes, title: str, cells: dict, moves: list, p: int) -> None:
         axes.text(i + 0.5, -0.15, f"c{i}", ha="center", va="bottom", fontsize=7)
     for source, destination, chunk, _ in moves:
         lane = chunk + 0.14  # left of the digits
-        _arrow(axes, (lane, source + 0.5), (lane, destination + 0.5), RED)
+        arrow(axes, (lane, source + 0.5), (lane, destination + 0.5), RED)
 
 
-def _arrow(
-    axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str
+def arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: str,
+    width: float = 1.2,
 ) -> None:
+    """Draw an arrow from `start` to `end`, in the units of the axes; width [point]."""
     axes.add_patch(
         FancyArrowPatch(
             start,
             end,
             arrowstyle="-|>",
-            mutation_scale=8,
+            mutation_scale=5 + 2.5 * width,
             color=colour,
-            linewidth=1.2,
+            linewidth=width,
             shrinkA=0,
             shrinkB=0,
         )

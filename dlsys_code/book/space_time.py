@@ -9,9 +9,17 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 
-from dlsys_code.book.drawing import BLUE, CYCLE, INK, ORANGE, PAPER, Drawing, draw
+from dlsys_code.book.drawing import (
+    BLUE,
+    CYCLE,
+    INK,
+    ORANGE,
+    PAPER,
+    Drawing,
+    arrow,
+    draw,
+)
 from dlsys_code.communication import cost
 from dlsys_code.world import Message, Trace
 
@@ -67,7 +75,7 @@ def _paint_rounds(
     for message in messages:
         share = message.bytes / most if most else 0
         colour = CYCLE[message.step % len(CYCLE)]
-        _arrow(
+        arrow(
             axes,
             (message.source, message.step - 0.35),
             (message.destination, message.step + 0.3),
@@ -87,27 +95,6 @@ def _paint_rounds(
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
-
-
-def _arrow(
-    axes: Axes,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    colour: str,
-    width: float,
-) -> None:
-    axes.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            mutation_scale=5 + 2 * width,
-            color=colour,
-            linewidth=width,
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
 
 
 def timeline(trace: Trace, *, alt: str) -> Drawing:
