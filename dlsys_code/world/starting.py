@@ -4,6 +4,7 @@ Sources: Python's multiprocessing, "Contexts and start methods".
 """
 
 import multiprocessing
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,8 +33,29 @@ def starting() -> Iterator[BaseContext]:
 
     A new process runs the file that `__main__` names; for the moment it names none.
     """
-    with _one_at_a_time, hidden_main():
+    with uninterrupted(), _one_at_a_time, hidden_main():
         yield start_method()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off an interrupt from the keyboard until the block is over.
+
+    The server ends when a request to it stops halfway, and the next call would find it
+    dying.  Masking the signal would not do: another thread of a kernel may take it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import lives
 import psutil
 import pytest
 
-from dlsys_code.world import RankError, World
+from dlsys_code.world import RankError, World, starting
 from dlsys_code.world.watched import gloo
 
 HERE = Path(__file__).parent
@@ -32,6 +32,14 @@ def temporary(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts, also in a job of the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start_script(text: str, folder: Path, **options) -> subprocess.Popen:
@@ -280,3 +288,24 @@ def test_other_bad_arguments_are_refused_before_anything_starts():
     with pytest.raises(TypeError, match="make one inside the program"):
         world(lives.ignore, world)
     assert world._processes is None
+
+
+def test_an_interrupt_is_put_off_until_the_ranks_are_started(interruptible):
+    done = []
+    with pytest.raises(KeyboardInterrupt), starting.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("to the end")
+    assert done == ["to the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("turn")
+def test_an_interrupt_at_any_time_of_a_start_leaves_a_world_that_works(interruptible):
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    with World(2, device="cpu") as world:
+        for milliseconds in (1, 4, 16, 64):
+            world.close()
+            signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
+            with pytest.raises(KeyboardInterrupt):
+                world(lives.tell_nothing_and_sleep)
+            assert world(lives.rank) == [0, 1]
