@@ -80,7 +80,10 @@ def curves(
     """Return a plot of several lines over the same x; units belong in the labels.
 
     logarithmic: both axes.  show_x: how the numbers under the x axis are written.
+    Errors: ValueError for more lines than there are colours to tell them apart.
     """
+    if len(lines) > len(CYCLE):
+        raise ValueError(f"{len(CYCLE)} lines can be told apart, not {len(lines)}")
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(facecolor=PAPER, xlabel=x_label, ylabel=y_label)

@@ -23,12 +23,12 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication import cost
 from dlsys_code.communication.cost import Cost
+from dlsys_code.primitive.contenders import Answer
 from dlsys_code.world import RankError, Trace, World
 
 LIMIT_S = 5.0  # of one call; a program that waits for ever waits so long
 PACKAGE = "dlsys_code/primitive/"
 Program = Callable[[Tensor, ProcessGroup], Tensor]
-Inputs = Sequence[Tensor]  # of all ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,12 @@ class Task:
     """A program to write.
 
     sizes: (ranks, elements on each) to try.  answer: what a rank must return, from the
-    inputs of all.  most: (p, elements, bytes of one) -> the cost that is still right.
-    hints: in Chinese, each one says more.
+    inputs of all, as in a race.  most: (p, elements, bytes of one) -> the cost that is
+    still right.  hints: in Chinese, each one says more.
     """
 
     sizes: Sequence[tuple[int, int]]
-    answer: Callable[[Inputs, int], Tensor]
+    answer: Answer
     most: Callable[[int, int, int], Cost]
     hints: Sequence[str]
 
@@ -119,9 +119,14 @@ def failure(error: RankError) -> list[str]:
 def faults(task: Task, trace: Trace, count: int) -> list[str]:
     """Return what is wrong with a run, the worst first; nothing for a right one."""
     p = len(trace.results)
-    inputs = [values(rank, count) for rank in range(p)]
+
+    def inputs(rank: int) -> Tensor:
+        return values(rank, count)
+
     for rank, (result, unchanged) in enumerate(trace.results):
-        if fault := difference(result, task.answer(inputs, rank), inputs[rank], p):
+        if fault := difference(
+            result, task.answer(inputs, p, rank, 0), inputs(rank), p
+        ):
             return [f"rank {rank} {fault}"]
         if not unchanged:
             return [f"rank {rank} 的结果对，可是参数 x 被改写了；先 clone 再改"]

@@ -4,39 +4,19 @@ Costs are those of the best algorithm that the chapter teaches, from its formula
 answer may use fewer rounds or bytes.
 """
 
-import torch
 from torch import Tensor
 
-from dlsys_code.book.exercises import Inputs, Question, Task
+from dlsys_code.book.exercises import Question, Task
 from dlsys_code.communication import cost, formulas
 from dlsys_code.communication.cost import Cost
 from dlsys_code.communication.link import Link
 from dlsys_code.introduction.units import GB, MB, GiB, us
+from dlsys_code.primitive.contenders import COLLECTIVES, Inputs
 
 
-def total(inputs: Inputs, rank: int) -> Tensor:
-    """The sum of all inputs, on every rank."""
-    return torch.stack(list(inputs)).sum(0)
-
-
-def of_root(inputs: Inputs, rank: int) -> Tensor:
-    """The input of rank 0, on every rank."""
-    return inputs[0]
-
-
-def everything(inputs: Inputs, rank: int) -> Tensor:
-    """All inputs in rank order, on every rank."""
-    return torch.cat(list(inputs))
-
-
-def row_of_total(inputs: Inputs, rank: int) -> Tensor:
-    """The rank's share of the sum of all inputs."""
-    return total(inputs, rank).chunk(len(inputs))[rank]
-
-
-def row_of_each(inputs: Inputs, rank: int) -> Tensor:
-    """The rank's share of every input, in rank order."""
-    return torch.cat([x.chunk(len(inputs))[rank] for x in inputs])
+def of_the_other(inputs: Inputs, p: int, rank: int, root: int) -> Tensor:
+    """Of two ranks, the other one's input."""
+    return inputs(1 - rank)
 
 
 def swap_once(p: int, count: int, item: int) -> Cost:
@@ -76,7 +56,7 @@ A100 = GiB / 8203.9e-6 / GB  # algbw [GB/s]; Bekman (2024), all-reduce on 8 A100
 EXERCISES: dict[str, Task | Question] = {
     "swap": Task(
         sizes=[(2, 1), (2, 1000)],
-        answer=lambda inputs, rank: inputs[1 - rank],
+        answer=of_the_other,
         most=swap_once,
         hints=[
             "两个 rank 都先发，就都在等对方来收。",
@@ -85,7 +65,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "broadcast": Task(
         sizes=[(2, 3), (5, 4), (8, 1)],
-        answer=of_root,
+        answer=COLLECTIVES["broadcast"].answer,
         most=cost.tree_broadcast,
         hints=[
             "知道的 rank 每轮翻倍：第 i 轮，编号小于 2**i 的都知道了。",
@@ -94,7 +74,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "broadcast_in_chunks": Task(
         sizes=[(4, 12), (5, 20)],
-        answer=of_root,
+        answer=COLLECTIVES["broadcast"].answer,
         most=along_a_chain,
         hints=[
             "排成一条链，把数据切成 p 块，一块接一块往下传。",
@@ -103,7 +83,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "all_gather": Task(
         sizes=[(2, 1), (3, 4), (6, 2)],
-        answer=everything,
+        answer=COLLECTIVES["all_gather"].answer,
         most=gather_of_chunks,
         hints=[
             "围成一圈，每轮把刚收到的一块交给右边。",
@@ -112,7 +92,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "reduce_scatter": Task(
         sizes=[(2, 4), (3, 6), (5, 10)],
-        answer=row_of_total,
+        answer=COLLECTIVES["reduce_scatter"].answer,
         most=cost.ring_reduce_scatter,
         hints=[
             "x.view(p, -1) 的第 i 行要加到 rank i。",
@@ -121,7 +101,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "all_reduce": Task(
         sizes=[(2, 4), (4, 12), (5, 7)],
-        answer=total,
+        answer=COLLECTIVES["all_reduce"].answer,
         most=cost.ring_all_reduce,
         hints=[
             "归约散发接全收集；前两题的答案接起来就差不多了。",
@@ -130,7 +110,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "doubling": Task(
         sizes=[(2, 3), (4, 3), (8, 5)],
-        answer=total,
+        answer=COLLECTIVES["all_reduce"].answer,
         most=formulas.doubling_all_reduce,
         hints=[
             "每轮与一个 rank 交换整份，两边都加。",
@@ -139,7 +119,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "all_reduce_six": Task(
         sizes=[(6, 12)],
-        answer=total,
+        answer=COLLECTIVES["all_reduce"].answer,
         most=in_two_levels,
         hints=[
             "环发的字节最少，但要 10 轮；6 = 2 × 3。",
@@ -148,7 +128,7 @@ EXERCISES: dict[str, Task | Question] = {
     ),
     "all_to_all": Task(
         sizes=[(2, 2), (3, 6), (5, 5)],
-        answer=row_of_each,
+        answer=COLLECTIVES["all_to_all"].answer,
         most=formulas.pairwise_all_to_all,
         hints=[
             "第 i 轮送给后面第 i 个，同时从前面第 i 个收。",

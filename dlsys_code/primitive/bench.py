@@ -23,6 +23,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -184,7 +185,7 @@ def run_heat(heat: Heat, device: str) -> tuple[dict[str, list[float]], dict[str,
             arena.x.copy_(fresh)
             dist.barrier(group)
             with control.off():  # torch does not ask either
-                seconds = clock(lambda: heat.contenders[name](arena), calls)  # noqa: B023
+                seconds = clock(partial(heat.contenders[name], arena), calls)
             if number > 0:  # the first round is to warm up
                 times[name].append(seconds)
     wrong = {name: count_wrong(heat, name, arena, fresh) for name in names}

@@ -45,6 +45,16 @@ def rank_of_place(place: int, p: int) -> int:
     return place + min(place, p - core_ranks(p))
 
 
+def place_in_fold(r: int, p: int) -> tuple[Core, bool]:
+    """Return the core as rank r sees it, and whether the rank has a neighbour to fold.
+
+    Of two neighbours the odd one stays outside: the core is seen from the even one.
+    """
+    q = core_ranks(p)
+    paired = r < 2 * (p - q)
+    return Core(q, r // 2 if paired else r - (p - q), p), paired
+
+
 def fold(
     x: Tensor,
     group: ProcessGroup,
@@ -58,15 +68,14 @@ def fold(
     x: alike on every rank.  join: makes one value of the neighbours' two, the left one
     first.  among: what the core does.  like: of the result's shape and dtype.
     """
-    p, r = group.size(), group.rank()
-    q = core_ranks(p)
-    paired = r < 2 * (p - q)
+    r = group.rank()
+    core, paired = place_in_fold(r, group.size())
     if paired and r % 2:
         send(x, group, to=r - 1)
         return receive(like, group, source=r - 1)
     if paired:
         x = join(x, receive(x, group, source=r + 1))
-    result = among(x, Core(q, r // 2 if paired else r - (p - q), p))
+    result = among(x, core)
     if paired:
         send(result, group, to=r + 1)
     return result

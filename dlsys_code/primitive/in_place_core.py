@@ -21,7 +21,7 @@ from torch.distributed import ProcessGroup
 from dlsys_code.communication.cost import ring_chunk
 from dlsys_code.communication.formulas import core_distances, core_ranks
 from dlsys_code.primitive.buffers import changed, chunk_of, cut, filled, flat, room
-from dlsys_code.primitive.fold import Core, rank_of_place
+from dlsys_code.primitive.fold import Core, place_in_fold, rank_of_place
 from dlsys_code.world.control import collective
 from dlsys_code.world.point_to_point import start_receive_, start_send
 
@@ -166,9 +166,8 @@ def fold_into_(
     give: what a rank outside of the core hands in.  land: where its neighbour receives
     that, to join it in.  result: what the neighbour hands out.
     """
-    p, r = group.size(), group.rank()
-    q = core_ranks(p)
-    paired = r < 2 * (p - q)
+    r = group.rank()
+    core, paired = place_in_fold(r, group.size())
     if paired and r % 2:
         start_send(give, group, to=r - 1).wait()  # it may lie inside the result
         start_receive_(result, group, source=r - 1).wait()
@@ -176,6 +175,6 @@ def fold_into_(
     if paired:
         start_receive_(land, group, source=r + 1).wait()
         join(land)
-    among(Core(q, r // 2 if paired else r - (p - q), p))
+    among(core)
     if paired:
         start_send(result, group, to=r + 1).wait()

@@ -40,6 +40,7 @@ from dlsys_code.world.agreement import (
     words,
 )
 from dlsys_code.world.board import Note
+from dlsys_code.world.point_to_point import start_receive_, start_send
 from dlsys_code.world.sources import call_site
 
 TAG = 1  # keeps notes apart from the messages of a program, which have tag 0
@@ -176,13 +177,13 @@ class Desk:
         parts = [text] if len(text) <= HEAD else [b"%d" % len(text), text]
         for part in parts:
             x = torch.tensor(list(part.ljust(HEAD)), dtype=torch.uint8)
-            work = dist.isend(x, group=self.group, group_dst=to, tag=TAG)
+            work = start_send(x, self.group, to=to, tag=TAG)
             self.finish(work, to, self.limit_s)
 
     def expect(self, length: int, *, source: int) -> tuple[Tensor, dist.Work]:
         """Begin to receive a message of that many bytes."""
         x = torch.zeros(max(length, HEAD), dtype=torch.uint8)
-        return x, dist.irecv(x, group=self.group, group_src=source, tag=TAG)
+        return x, start_receive_(x, self.group, source=source, tag=TAG)
 
     def hear(
         self,

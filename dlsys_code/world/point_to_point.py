@@ -83,24 +83,27 @@ def shift(x: Tensor, group: ProcessGroup, by: int = 1) -> Tensor:
     return exchange(x, group, to=(r + by) % p, source=(r - by) % p)
 
 
-def start_send(x: Tensor, group: ProcessGroup, *, to: int) -> dist.Work:
+def start_send(x: Tensor, group: ProcessGroup, *, to: int, tag: int = 0) -> dist.Work:
     """Begin to hand `x` to rank `to`; until wait() has returned, `x` must not change.
 
-    x: contiguous, any shape and dtype.  A promise for the CPU: NCCL would finish one
+    x: contiguous, any shape and dtype.  tag: messages with another one are not mixed up
+    with this; on the CPU only.  A promise for the CPU: NCCL would finish one
     call before it begins the next, so that two ranks face to face never end.
     Errors: ValueError when `to` is this rank or not in the group.
     """
-    return dist.isend(x, group=group, group_dst=_peer(to, group))
+    return dist.isend(x, group=group, group_dst=_peer(to, group), tag=tag)
 
 
-def start_receive_(out: Tensor, group: ProcessGroup, *, source: int) -> dist.Work:
+def start_receive_(
+    out: Tensor, group: ProcessGroup, *, source: int, tag: int = 0
+) -> dist.Work:
     """Begin to write the next tensor from rank `source` into `out`: see `start_send`.
 
     out: contiguous, of the shape and dtype to come; there once wait() has returned.
     Several receives from one rank are filled in the order in which they were begun.
     Errors: ValueError when `source` is this rank or not in the group.
     """
-    return dist.irecv(out, group=group, group_src=_peer(source, group))
+    return dist.irecv(out, group=group, group_src=_peer(source, group), tag=tag)
 
 
 def _peer(rank: int, group: ProcessGroup) -> int:

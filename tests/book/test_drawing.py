@@ -55,6 +55,12 @@ def test_curves_are_well_formed():
     assert texts(plot.svg) == ALT
 
 
+def test_more_lines_than_colours_are_refused():
+    lines = {str(number): [1.0, 2.0] for number in range(7)}
+    with pytest.raises(ValueError, match="6 lines can be told apart, not 7"):
+        drawing.curves([1, 2], lines, x_label="p", y_label="bytes", alt=ALT)
+
+
 def test_a_figure_without_a_description_is_refused():
     with pytest.raises(ValueError, match="description"):
         drawing.curves([1], {"a": [1.0]}, x_label="p", y_label="B", alt="")
