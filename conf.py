@@ -19,16 +19,22 @@ extensions = [
     "autoapi.extension",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinxcontrib.bibtex",
     "sphinx_codeautolink",
     "sphinx_copybutton",
     "alt_text",
     "api_pages",
     "builtin_types",
     "chinese_search",
+    "citations",
+    "covering_tests",
+    "cross_references",
+    "glossary_links",
     "short_traceback",
     "video_on_click",
 ]
-include_patterns = ["index.rst", "04_AICluster/**", "api/**"]
+include_patterns = ["index.rst", "04_AICluster/**", "api/**", "appendix/**"]
 exclude_patterns = ["**/.ipynb_checkpoints", "**/.jupyter_cache", "**/_build"]
 templates_path = ["_templates"]
 nitpicky = True
@@ -60,6 +66,11 @@ add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
+bibtex_bibfiles = ["appendix/references.bib"]
+bibtex_default_style = "author_year"  # of _ext/citations.py
+bibtex_cite_id = "{key}"
+bibtex_tooltips = False
+
 # References to other libraries resolve from the small tables in _ext/inventories,
 # which _ext/write_inventories.py writes, so that building needs no network.
 intersphinx_mapping = {
@@ -84,7 +95,6 @@ html_favicon = "_static/ring.svg"
 html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["book.css"]
 html_js_files = ["video_on_click.js"]
-html_use_index = False  # the search box finds more
 html_domain_indices = False
 html_show_copyright = False
 html_show_sphinx = False

@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numbered
 import pytest
 import specimen
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ["conf.py", "index.rst", "_ext", "_static", "_templates", "dlsys_code"]
+SOURCES = ["conf.py", "index.rst", "_ext", "_static", "_templates", "appendix"]
+SOURCES += ["dlsys_code", "tests"]
 LESSONS = "04_AICluster"
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
 LOOPBACK_ONLY = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
@@ -41,7 +43,7 @@ def without_torch(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen]:
-    """Sphinx at work on the book with the specimen page added to its lessons.
+    """Sphinx at work on the book with two pages of samples added to its lessons.
 
     It begins with the first test of this folder, so that most of it is done before the
     tests of the site; where none of those is to run, it does not begin.
@@ -56,6 +58,7 @@ def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen
     if (ROOT / LESSONS).exists():
         shutil.copytree(ROOT / LESSONS, source / LESSONS)
     specimen.write(source)
+    numbered.save(source, numbered.lesson())
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going"]
     with (source / "said.txt").open("w") as said:
         sphinx = subprocess.Popen(

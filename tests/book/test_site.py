@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numbered
 import pytest
 import specimen
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page
 
 SPECIMEN = f"{specimen.NAME}.html"
@@ -72,12 +73,12 @@ def watch(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_page_is_whole_at_both_widths_and_asks_nobody_else(tabs, pages, share):
-    """All chapters; of the API pages, which are alike, one of `share`."""
+    """All chapters; of the pages about code, which are alike, one of `share`."""
     page = tabs.new_page()
     seen = watch(page)
     faults = {}
-    api = [path for path in pages if path.startswith("api/")]
-    for path in sorted({*pages} - {*api}) + api[::share]:
+    code = [path for path in pages if path.startswith(("api/", "_"))]
+    for path in sorted({*pages} - {*code}) + code[::share]:
         page.set_viewport_size(WIDE)
         page.goto(path)
         found = page.evaluate(FAULTS_OF_CONTENT) + page.evaluate(FAULTS_OF_WIDTH)
@@ -215,6 +216,63 @@ def test_the_first_page_lists_the_five_lessons_and_their_videos(site):
 def test_names_in_cells_lead_to_their_documentation(site, name, target):
     linked = parse(site / SPECIMEN).select(".cell_input a.sphinx-codeautolink-a")
     assert any(target in a["href"] for a in linked if a.get_text() == name)
+
+
+def follow(site: Path, page: str, link: Tag) -> Tag:
+    """The element of the book that a link on a page leads to."""
+    file, _, anchor = link["href"].partition("#")
+    target = parse((site / page).parent / file)
+    return target.find(id=anchor) if anchor else target.article
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("a[href='#figure-97-2']", "图 97.2 一条线"),
+        ("a[href='#exercise-97-2']", "写广播"),
+        ("a.citation", "Collective communication: theory"),
+        ("a.term", "根把数据切成"),
+    ],
+)
+def test_a_reference_leads_to_what_it_names(site, link, says):
+    page = f"{numbered.NAME}.html"
+    target = follow(site, page, parse(site / page).select_one(link))
+    definition = target.find_next("dd") if target.name == "dt" else target
+    assert says in definition.get_text()
+
+
+def test_the_lesson_leads_to_the_glossary(site):
+    page = "04_AICluster/04.primitive.html"
+    terms = parse(site / page).select("a.term")
+    assert len(terms) > 20
+    assert all(follow(site, page, term).name == "dt" for term in terms)
+
+
+def test_the_index_has_a_chinese_term_under_its_initial(site):
+    index = parse(site / "genindex.html")
+    initials = {heading.get_text(): heading for heading in index.select("h2")}
+    under_q = initials["Q"].find_next("table")
+    assert {"全归约", "全规约"} <= {a.get_text() for a in under_q.select("a")}
+
+
+def test_the_page_of_a_module_leads_to_its_source_and_its_tests(site):
+    page = "api/dlsys_code/primitive/ring/index.html"
+    source, file, test, *_ = parse(site / page).select(".sources a")
+    assert "def reduce_scatter" in follow(site, page, source).get_text()
+    assert file.get_text() == "tests/primitive/test_ring.py"
+    line = follow(site, page, test)
+    assert f"def {test.get_text()}" in line.parent.get_text()
+
+
+def test_the_search_does_not_read_sources(tabs, pages):
+    assert any(page.startswith("_tests/") for page in pages)
+    page = tabs.new_page()
+    page.goto("search.html?q=test_ring")
+    page.locator("#search-status", has_text="找到").or_(
+        page.locator("#search-status", has_text="没有")
+    ).wait_for()
+    assert page.locator("#search-results a[href*='_tests/']").count() == 0
+    assert page.locator("#search-results a[href*='_modules/']").count() == 0
 
 
 def test_the_site_was_built_where_torch_cannot_be_imported(site, without_torch):

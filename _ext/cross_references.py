@@ -1,0 +1,211 @@
+"""Make links of plain text: 图 4.3, 式 4.2, 习题 4.5, 第 3 节, 第 03 章.
+
+A paragraph that begins with **图 4.n** is the caption of the picture right above it; a
+formula has its number from \\tag{4.n}; a paragraph that begins with **习题 4.n** is that
+exercise.  Numbers count from 1 without a gap; a reference to nothing is a warning.
+"""
+
+import re
+from collections.abc import Iterator
+
+from docutils import nodes
+from running_text import (
+    CHAPTER_PAGE,
+    ancestors,
+    chapter_of,
+    put_links,
+    running_text,
+)
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+KINDS = {"图": "figure", "式": "equation", "习题": "exercise"}
+LABEL = re.compile(r"(图|习题) ?(\d+\.\d+)$")
+TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
+SECTION = re.compile(r"(\d+) ")
+AND = " ?[、和到至] ?"
+NUMBERED = rf"(?P<kind>图|式|习题) ?(?P<chapter>\d+)\.\d+(?:{AND}(?P=chapter)\.\d+)*"
+SECTIONS = rf"(?:第 (?P<of>\d+) 章)?第 \d+(?:{AND}\d+)* 节"
+CHAPTERS = rf"第 \d+(?:{AND}\d+)* 章"
+REFERENCE = re.compile(f"{NUMBERED}|{SECTIONS}|{CHAPTERS}")
+logger = logging.getLogger(__name__)
+
+
+def warn(message: str, node: nodes.Node) -> None:
+    logger.warning(message, location=node, type="book", subtype="reference")
+
+
+def link_page(app: Sphinx, doctree: nodes.document) -> None:
+    """Name the targets of a lesson page, and link its references."""
+    chapter = chapter_of(doctree)
+    if chapter is None:
+        return
+    for text in running_text(doctree):
+        if not (isinstance(text.parent, nodes.strong) and label(text.parent.parent)):
+            links = [link for m in REFERENCE.finditer(text) for link in of(m, chapter)]
+            links = [link for link in links if leads_somewhere(app.env, link[2])]
+            if links:
+                put_links(text, links)
+    name_targets(app.env, doctree, chapter)
+
+
+# ------------------------------------------------------------ references
+
+
+def of(match: re.Match, chapter: int) -> Iterator[tuple[int, int, pending_xref]]:
+    """Yield start, end and link for each number that a match names.
+
+    One number is linked with the words around it, of several each by itself.
+    """
+    whole = match.group()
+    leading = (
+        whole.find("章第") + 1
+    )  # the chapter of 第 03 章第 2 节 is no second number
+    numbers = list(re.finditer(r"\d+(?:\.\d+)?", whole[leading:]))
+    for i, number in enumerate(numbers):
+        start, end = (leading + place for place in number.span())
+        if len(numbers) == 1:
+            start, end = 0, len(whole)
+        elif i == 0 and match["kind"]:
+            start = 0
+        target = target_of(match, number.group(), chapter)
+        yield match.start() + start, match.start() + end, target
+
+
+def target_of(match: re.Match, number: str, chapter: int) -> pending_xref:
+    if match["kind"]:
+        name = f"{KINDS[match['kind']]}-{number.replace('.', '-')}"
+    elif match.group().endswith("节"):
+        name = f"section-{int(match['of'] or chapter)}-{number}"
+    else:
+        name = f"chapter-{int(number)}"
+    return pending_xref(
+        "",
+        refdomain="std",
+        reftype="ref",
+        reftarget=name,
+        refexplicit=True,
+        refwarn=True,
+    )
+
+
+def leads_somewhere(env: BuildEnvironment, link: pending_xref) -> bool:
+    """Tell a link to a chapter that is not written yet, and fill in the page's name."""
+    kind, _, number = link["reftarget"].partition("-")
+    link["refdoc"] = env.current_document.docname
+    chapter = int(number.partition("-")[0])
+    return kind not in ("chapter", "section") or chapter in chapters(env)
+
+
+def chapters(env: BuildEnvironment) -> set[int]:
+    pages = map(CHAPTER_PAGE.fullmatch, env.found_docs)
+    return {int(page[1]) for page in pages if page}
+
+
+# ------------------------------------------------------------ targets
+
+
+def name_targets(env: BuildEnvironment, doctree: nodes.document, chapter: int) -> None:
+    """Give figures, formulas, exercises and sections their ids, and check the count."""
+    figures = list(captioned(doctree))
+    formulas = [
+        (found[1], block)
+        for block in doctree.findall(nodes.math_block)
+        if (found := TAG.search(block.astext()))
+    ]
+    exercises = [
+        (found[2], paragraph)
+        for paragraph in doctree.findall(nodes.paragraph)
+        if (found := label(paragraph)) and found[1] == "习题"
+    ]
+    found_of_kind = zip(KINDS.items(), (figures, formulas, exercises), strict=True)
+    for (word, kind), found in found_of_kind:
+        for n, (number, node) in enumerate(found, 1):
+            if number != f"{chapter}.{n}":
+                warn(f"{word} {number} should be {word} {chapter}.{n}", node)
+            name(env, f"{kind}-{number.replace('.', '-')}", node)
+    name_sections(env, doctree, chapter)
+
+
+def name_sections(env: BuildEnvironment, doctree: nodes.document, chapter: int) -> None:
+    """The page is its chapter; a heading "3 …" is the third section."""
+    for section in doctree.findall(nodes.section):
+        if section.parent is doctree:
+            name(env, f"chapter-{chapter}", section)
+        elif number := SECTION.match(section.next_node(nodes.title).astext()):
+            name(env, f"section-{chapter}-{number[1]}", section)
+
+
+def name(env: BuildEnvironment, target: str, node: nodes.Element) -> None:
+    """Make a node known to the whole book under a name."""
+    if not isinstance(node, nodes.section):
+        node["ids"].append(target)
+    docname = env.current_document.docname
+    env.domains.standard_domain.note_hyperlink_target(
+        target, docname, node["ids"][0], target
+    )
+
+
+def label(paragraph: nodes.Element) -> re.Match | None:
+    """The **图 4.n** or **习题 4.n** that a paragraph begins with."""
+    if not isinstance(paragraph, nodes.paragraph):
+        return None
+    # MyST puts an empty text before the first bold word.
+    first = next((child for child in paragraph if child.astext()), None)
+    return LABEL.match(first.astext()) if isinstance(first, nodes.strong) else None
+
+
+# ------------------------------------------------------------ figures
+
+
+def captioned(doctree: nodes.document) -> Iterator[tuple[str, nodes.figure]]:
+    """Join each picture with the caption below it; yield number and figure.
+
+    A picture of a cell stays in the cell's output, where its width belongs.
+    """
+    captions = [
+        paragraph
+        for paragraph in doctree.findall(nodes.paragraph)
+        if (found := label(paragraph)) and found[1] == "图"
+    ]
+    for block, picture in list(pictures(doctree).items()) if captions else []:
+        caption = block.next_node(descend=False, siblings=True)
+        if caption not in captions:
+            warn("picture without caption: begin the next text with **图 n.m**", block)
+            continue
+        captions.remove(caption)
+        yield label(caption)[2], join(picture, caption)
+    for caption in captions:
+        warn(f"caption without a picture right above it: {caption.astext()}", caption)
+
+
+def pictures(doctree: nodes.document) -> dict[nodes.Element, nodes.Element]:
+    """Map each cell or paragraph to the last picture that it shows."""
+    found = {}
+    for image in doctree.findall(nodes.image):
+        around = list(ancestors(image))
+        bundle = [a for a in around if a.get("nb_element") == "mime_bundle"]
+        block = next(
+            a for a in around if isinstance(a.parent, nodes.section | nodes.document)
+        )
+        if len(block) == 1 or not isinstance(block, nodes.paragraph):
+            found[block] = bundle[0] if bundle else image
+    return found
+
+
+def join(picture: nodes.Element, caption: nodes.paragraph) -> nodes.figure:
+    """Put a figure of picture and caption where the picture stands."""
+    figure = nodes.figure()
+    alone = picture.parent if isinstance(picture.parent, nodes.paragraph) else picture
+    alone.replace_self(figure)
+    caption.parent.remove(caption)
+    figure += [picture, nodes.caption("", "", *caption.children)]
+    figure.source, figure.line = caption.source, caption.line
+    return figure
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("doctree-read", link_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,61 @@
+"""Find the running text of a page, and put links into it.
+
+The lessons hold plain text only, because a role or a directive shows as raw markup in
+Jupyter and on GitHub.  Other extensions make links of that text on the site: of what a
+reader reads as a sentence, not of code, formulas, headings, outputs, or of links.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+
+CLOSED = (
+    nodes.FixedTextElement,  # code blocks, formulas on a line of their own, raw HTML
+    nodes.literal,
+    nodes.math,
+    nodes.reference,
+    nodes.title,
+    pending_xref,
+)
+CHAPTER = re.compile(r"(\d\d) ")
+CHAPTER_PAGE = re.compile(r"\d\d_\w+/(\d\d)\.\w+")
+
+
+def chapter_of(doctree: nodes.document) -> int | None:
+    """The chapter that a page's title begins with: 4 for "04 集合通信原语"."""
+    title = next(iter(doctree.findall(nodes.title)), None)
+    number = CHAPTER.match(title.astext()) if title else None
+    return int(number[1]) if number else None
+
+
+def running_text(doctree: nodes.document) -> Iterator[nodes.Text]:
+    """Yield the texts of a page that may be replaced by links, in order."""
+    for text in list(doctree.findall(nodes.Text)):
+        around = list(ancestors(text))
+        if not any(isinstance(a, CLOSED) or is_output(a) for a in around):
+            yield text
+
+
+def ancestors(node: nodes.Node) -> Iterator[nodes.Element]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def is_output(node: nodes.Element) -> bool:
+    return "cell_output" in node.get("classes", [])
+
+
+def put_links(text: nodes.Text, links: list[tuple[int, int, pending_xref]]) -> None:
+    """Replace stretches [start, end) of a text by links that read the same."""
+    words, pieces, ends = str(text), [], [(0, 0), *((s, e) for s, e, _ in links)]
+    for ((_, end), (start, stop)), (_, _, link) in zip(
+        pairwise(ends), links, strict=True
+    ):
+        link += nodes.inline("", words[start:stop])
+        pieces += [nodes.Text(words[end:start]), link]
+    pieces.append(nodes.Text(words[ends[-1][1] :]))
+    text.parent.replace(text, [piece for piece in pieces if piece.astext()])
