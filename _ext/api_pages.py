@@ -4,11 +4,15 @@ AutoAPI's parser follows every import, into torch where torch is installed: slow
 the pages would differ from one machine to another.  AutoAPI can keep its pages and
 skip a package that has not changed; what it then does not do is drop the page of a
 deleted module, or write the pages again after somebody deleted them.
+
+The general index is for the words of the book: hundreds of names would bury them, and
+they have the search and pages of their own.
 """
 
 import sys
 
 from astroid.manager import AstroidManager
+from docutils import nodes
 from sphinx.application import Sphinx
 
 READ = {"dlsys_code", *sys.stdlib_module_names}
@@ -43,8 +47,16 @@ def show_call(
     return skip and not name.endswith(".__call__")
 
 
+def keep_out_of_index(app: Sphinx, _doctree: nodes.document) -> None:
+    """Drop the names of an API page from the general index."""
+    page = app.env.current_document.docname
+    if page.startswith(f"{app.config.autoapi_root}/"):
+        app.env.domains.index_domain.entries.pop(page, None)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autoapi-skip-member", show_call)
     AstroidManager.brain["module_denylist"] = OtherLibraries()
     app.connect("builder-inited", tidy, priority=BEFORE_AUTOAPI)
+    app.connect("doctree-read", keep_out_of_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,7 +39,7 @@ def index_pages(app: Sphinx, exception: Exception | None) -> None:
     pagefind = str(pagefind_bin_extended.get_executable())
     options = {
         "--site": str(app.outdir),
-        "--glob": "{*.html,[!_]*/**/*.html}",  # without the sources in _modules, _tests
+        "--glob": "{*.html,[!_]*/**/*.html}",  # without the code in _code
         "--force-language": "zh-cn",
         "--root-selector": "article.bd-article",
         "--exclude-selectors": "a.headerlink, .toctree-wrapper, .math",

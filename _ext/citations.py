@@ -1,8 +1,8 @@
 """Show the references by author and year, and lead citations to them.
 
 A citation in a lesson is a plain link, which reads well in Jupyter and on GitHub:
-[Chan 等，2007](../appendix/references.md#chan2007).  The site leads it to the entry with
-that key and shows the entry when the pointer rests on it.
+[Chan 等，2007](../appendix/references.md#chan2007).  The site leads it to the entry
+with that key, and shows the entry when the pointer rests on it.
 """
 
 import re

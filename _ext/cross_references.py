@@ -1,8 +1,8 @@
 """Make links of plain text: 图 4.3, 式 4.2, 习题 4.5, 第 3 节, 第 03 章.
 
 A paragraph that begins with **图 4.n** is the caption of the picture right above it; a
-formula has its number from \\tag{4.n}; a paragraph that begins with **习题 4.n** is that
-exercise.  Numbers count from 1 without a gap; a reference to nothing is a warning.
+formula has its number from \\tag{4.n}; a paragraph that begins with **习题 4.n** is
+that exercise.  Numbers count from 1 without a gap; a reference to nothing is a warning.
 """
 
 import re

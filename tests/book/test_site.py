@@ -221,7 +221,7 @@ def test_names_in_cells_lead_to_their_documentation(site, name, target):
 def follow(site: Path, page: str, link: Tag) -> Tag:
     """The element of the book that a link on a page leads to."""
     file, _, anchor = link["href"].partition("#")
-    target = parse((site / page).parent / file)
+    target = parse((site / page).parent / file if file else site / page)
     return target.find(id=anchor) if anchor else target.article
 
 
@@ -260,19 +260,25 @@ def test_the_page_of_a_module_leads_to_its_source_and_its_tests(site):
     source, file, test, *_ = parse(site / page).select(".sources a")
     assert "def reduce_scatter" in follow(site, page, source).get_text()
     assert file.get_text() == "tests/primitive/test_ring.py"
-    line = follow(site, page, test)
-    assert f"def {test.get_text()}" in line.parent.get_text()
+    assert f"def {test.get_text()}" in line_at(follow(site, page, test))
+    definition = parse(site / page).select_one("dt a.source-link")
+    assert "def reduce_scatter" in line_at(follow(site, page, definition))
+
+
+def line_at(anchor: Tag) -> str:
+    """The line of code that begins at an anchor, and the one after it."""
+    rest = "".join(piece.get_text() for piece in anchor.next_siblings)
+    return "\n".join(rest.splitlines()[:2])
 
 
 def test_the_search_does_not_read_sources(tabs, pages):
-    assert any(page.startswith("_tests/") for page in pages)
+    assert any(page.startswith("_code/") for page in pages)
     page = tabs.new_page()
     page.goto("search.html?q=test_ring")
     page.locator("#search-status", has_text="找到").or_(
         page.locator("#search-status", has_text="没有")
     ).wait_for()
-    assert page.locator("#search-results a[href*='_tests/']").count() == 0
-    assert page.locator("#search-results a[href*='_modules/']").count() == 0
+    assert page.locator("#search-results a[href*='_code/']").count() == 0
 
 
 def test_the_site_was_built_where_torch_cannot_be_imported(site, without_torch):
