@@ -13,6 +13,7 @@ from running_text import (
     CHAPTER_PAGE,
     ancestors,
     chapter_of,
+    is_appendix,
     put_links,
     running_text,
 )
@@ -38,9 +39,12 @@ def warn(message: str, node: nodes.Node) -> None:
 
 
 def link_page(app: Sphinx, doctree: nodes.document) -> None:
-    """Name the targets of a lesson page, and link its references."""
-    chapter = chapter_of(doctree)
-    if chapter is None:
+    """Name the targets of a lesson page, and link its references.
+
+    The appendix is linked too: as chapter 0, which has no sections of its own.
+    """
+    chapter = chapter_of(doctree) or 0
+    if not chapter and not is_appendix(app.env.current_document.docname):
         return
     for text in running_text(doctree):
         if not (isinstance(text.parent, nodes.strong) and label(text.parent.parent)):
@@ -48,7 +52,8 @@ def link_page(app: Sphinx, doctree: nodes.document) -> None:
             links = [link for link in links if leads_somewhere(app.env, link[2])]
             if links:
                 put_links(text, links)
-    name_targets(app.env, doctree, chapter)
+    if chapter:
+        name_targets(app.env, doctree, chapter)
 
 
 # ------------------------------------------------------------ references

@@ -31,6 +31,11 @@ def chapter_of(doctree: nodes.document) -> int | None:
     return int(number[1]) if number else None
 
 
+def is_appendix(docname: str) -> bool:
+    """Tell the pages that speak of the chapters but are none."""
+    return docname.startswith("appendix/")
+
+
 def running_text(doctree: nodes.document) -> Iterator[nodes.Text]:
     """Yield the texts of a page that may be replaced by links, in order."""
     for text in list(doctree.findall(nodes.Text)):

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import autocorrect_py
 from nbformat import NotebookNode
+from words import aliases_in
 
 from dlsys_code.book.outputs import IGNORE_OUTPUT, MACHINE_PATH
 
@@ -27,7 +28,8 @@ def faults(notebook: NotebookNode) -> list[str]:
     found = [fault for rule in of_cells for fault in rule(notebook)]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            found += [*phrases(cell.source), *typography(cell.source)]
+            of_text = (phrases, typography, aliases_in)
+            found += [fault for rule in of_text for fault in rule(cell.source)]
     return found
 
 

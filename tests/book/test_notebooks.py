@@ -102,6 +102,7 @@ def test_a_good_notebook_has_no_faults():
         ([code(metadata={"tags": ["nbval-ignore-output"]})], "asserts nothing"),
         ([new_markdown_cell("随着模型规模的发展，集群变大")], "随着模型规模的发展"),
         ([new_markdown_cell("环很快！")], "！"),
+        ([new_markdown_cell("延迟很小")], "延迟 is called 时延"),
         ([new_markdown_cell("每个rank 发一次")], "每个 rank 发一次"),
         ([new_markdown_cell("发一次,收一次。")], "发一次，收一次"),
         ([code(outputs=[error_at("/srv/book/")])], "path of a machine"),

@@ -248,6 +248,12 @@ def test_the_lesson_leads_to_the_glossary(site):
     assert all(follow(site, page, term).name == "dt" for term in terms)
 
 
+def test_the_table_of_symbols_leads_to_where_they_are_first_used(site):
+    page = "appendix/symbols.html"
+    link = parse(site / page).find("a", string="第 04 章第 7 节")
+    assert follow(site, page, link).h2.get_text().startswith("7 ")
+
+
 def test_the_index_has_a_chinese_term_under_its_initial(site):
     index = parse(site / "genindex.html")
     initials = {heading.get_text(): heading for heading in index.select("h2")}
