@@ -26,6 +26,7 @@ extensions = [
     "builtin_types",
     "chinese_search",
     "short_traceback",
+    "slides.in_page",
     "video_on_click",
 ]
 include_patterns = ["index.rst", "04_AICluster/**", "api/**"]
@@ -83,7 +84,7 @@ html_title = project
 html_favicon = "_static/ring.svg"
 html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["book.css"]
-html_js_files = ["video_on_click.js"]
+html_js_files = ["slides.js", "video_on_click.js"]
 html_use_index = False  # the search box finds more
 html_domain_indices = False
 html_show_copyright = False
