@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 TOOLS = [
     *("deck.py", "formulas.py", "look.py", "finish.py", "make.py", "measure.py"),
-    *("office.py", "package.py", "pieces.py", "place.py", "tables.py"),
+    *("needs.py", "office.py", "package.py", "pieces.py", "place.py", "tables.py"),
 ]
 FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 NOTES = re.compile(r"^::: notes\n(.*?)^:::[ \t]*$\n?", re.MULTILINE | re.DOTALL)

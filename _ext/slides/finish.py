@@ -69,6 +69,7 @@ def join_split_slides(shown: Presentation) -> None:
                     relation._target = before.part
         shown.part.drop_rel(entry.rId)
         shown.slides._sldIdLst.remove(entry)
+    shown.part.rename_slide_parts([e.rId for e in shown.slides._sldIdLst])
 
 
 def saved(shown: Presentation) -> bytes:

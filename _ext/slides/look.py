@@ -166,7 +166,7 @@ def level(depth: int, size: float, air: int = 8) -> str:
         else "<a:buNone/>"
     )
     return (
-        f'<a:lvl{max(depth, 1)}pPr {indent} algn="l"><a:lnSpc><a:spcPct val="100000"/>'
+        f'<a:lvl{max(depth, 1)}pPr {indent} algn="l"><a:lnSpc><a:spcPct val="110000"/>'
         f'</a:lnSpc><a:spcBef><a:spcPts val="{air * 100 if depth else 0}"/></a:spcBef>'
         f'{bullet}<a:defRPr sz="{int(size * 100)}" b="{0 if depth else 1}" '
         'lang="zh-CN" kern="1200"><a:solidFill><a:schemeClr val="tx1"/></a:solidFill>'

@@ -14,7 +14,7 @@ from slides.deck import FIGURE, Deck, DeckError, read_deck
 from slides.needs import missing
 
 ROOT = Path(__file__).parents[2]
-FROM = "markdown-tex_math_single_backslash"
+FROM = "markdown-smart-tex_math_single_backslash"
 PNG_ZOOM = 3  # 1.33 pixels a point, times this: sharp on a 4K screen
 
 

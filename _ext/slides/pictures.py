@@ -7,12 +7,13 @@ import pypdfium2
 
 FOLDER = "_slides"  # in the site
 WIDTH, HEIGHT = 1600, 900  # [pixel]
+COLOURS = 128  # the slides have few: a third of the bytes
 STAMP = "pdf.sha256"
 
 
 def picture_name(number: int) -> str:
     """Return the file name of a page, counted from 1."""
-    return f"{number:02d}.webp"
+    return f"{number:02d}.png"
 
 
 def draw_pages(pdf: Path, folder: Path) -> None:
@@ -27,6 +28,6 @@ def draw_pages(pdf: Path, folder: Path) -> None:
     with pypdfium2.PdfDocument(pdf) as document:
         for number, page in enumerate(document, start=1):
             image = page.render(scale=WIDTH / page.get_width()).to_pil()
-            image = image.convert("RGB").resize((WIDTH, HEIGHT))
-            image.save(folder / picture_name(number), lossless=True, method=4)
+            image = image.convert("RGB").resize((WIDTH, HEIGHT)).quantize(COLOURS)
+            image.save(folder / picture_name(number))
     stamp.write_text(digest)
