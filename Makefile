@@ -13,7 +13,7 @@ PYTEST = $(PY) -m pytest --durations=5
 ON_CPU = CUDA_VISIBLE_DEVICES=
 
 .NOTPARALLEL:
-.PHONY: help html serve test test-slow test-gpu execute refresh clean docs-here all-here
+.PHONY: help html serve test test-slow test-gpu execute refresh slides clean docs-here all-here
 
 help:  ## 列出这些命令
 	@sed -n 's/^\([a-z-]*\):.*## /make \1:/p' Makefile | awk -F: '{printf "%-16s%s\n", $$1, $$2}'
@@ -114,6 +114,12 @@ execute: $(ALL)  ## 在这台机器上运行各章，报告与存档的不同。
 
 refresh: $(ALL)  ## 在 CPU 上重跑代码改动过的章，显示不同并存档
 	$(ON_CPU) $(PY) -m dlsys_code.book.notebooks refresh $(NOTEBOOKS)
+
+DECKS ?=
+
+slides: $(ALL)  ## 由 04_AICluster/slides 生成 .pptx 和 PDF（要 LibreOffice）。DECKS=… 选几份
+	$(PIP) -q -r requirements-slides.txt
+	PYTHONPATH=_ext $(PY) -m slides.make $(DECKS)
 
 clean:  ## 删除生成物（.venv 保留）
 	rm -rf _build api jupyter_execute .pytest_cache *.egg-info

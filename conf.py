@@ -27,10 +27,12 @@ extensions = [
     "builtin_types",
     "chinese_search",
     "citations",
+    "claims_page",
     "code_pages",
     "cross_references",
     "glossary_links",
     "short_traceback",
+    "slides.in_page",
     "video_on_click",
 ]
 include_patterns = ["index.rst", "04_AICluster/**", "api/**", "appendix/**"]
@@ -93,7 +95,7 @@ html_title = project
 html_favicon = "_static/ring.svg"
 html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["book.css"]
-html_js_files = ["video_on_click.js"]
+html_js_files = ["slides.js", "video_on_click.js"]
 html_domain_indices = False
 html_show_copyright = False
 html_show_sphinx = False

@@ -12,6 +12,7 @@ import pagefind_bin_extended
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+LEFT_OUT = ["a.headerlink", ".toctree-wrapper", ".math", ".narration", ".slides"]
 HEADING = re.compile(r'(<section id="([^"]+)">\s*(?:<span [^>]+></span>)*<h[2-4])>')
 
 
@@ -42,7 +43,7 @@ def index_pages(app: Sphinx, exception: Exception | None) -> None:
         "--glob": "{*.html,[!_]*/**/*.html}",  # without the code in _code
         "--force-language": "zh-cn",
         "--root-selector": "article.bd-article",
-        "--exclude-selectors": "a.headerlink, .toctree-wrapper, .math",
+        "--exclude-selectors": ", ".join(LEFT_OUT),
     }
     arguments = [word for option in options.items() for word in option]
     result = subprocess.run([pagefind, *arguments], capture_output=True, text=True)

@@ -62,7 +62,7 @@ def imports(path: Path) -> set[str]:
 
 def third_party(paths: list[Path]) -> dict[str, set[str]]:
     """Map each imported name that is neither Python's nor ours to its distributions."""
-    ours = {path.stem for path in python_files()} | {"dlsys_code"}
+    ours = {path.stem for path in python_files()} | {"dlsys_code", "slides"}
     known = packages_distributions()
     used = set().union(*(imports(path) for path in paths))
     return {
@@ -76,7 +76,9 @@ def python_files() -> list[Path]:
     return [ROOT / "conf.py", *(p for folder in folders for p in folder.rglob("*.py"))]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-docs.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-docs.txt", "requirements-slides.txt"]
+)
 def test_every_requirement_is_pinned_once(name):
     assert [line for line in lines(name) if not PIN.fullmatch(line)] == []
     assert len(names(name)) == len(list(lines(name)))
@@ -89,6 +91,7 @@ def test_rendering_needs_a_part_of_what_testing_needs_and_no_torch():
 
 def test_every_import_is_required():
     required = names("requirements.txt") | brought_by_extras("requirements.txt")
+    required |= names("requirements-slides.txt")
     found = third_party(python_files())
     assert {"torch", "pytest"} <= found.keys()
     missing = {name for name, providers in found.items() if not providers & required}

@@ -7,6 +7,7 @@ tests of the site add this page to the book, so that each of them is always look
 from pathlib import Path
 
 import nbformat
+import pypdfium2
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 NAME = "04_AICluster/98.specimen"
@@ -14,8 +15,38 @@ SEARCH_WORD = "梯度累积"
 VIDEO = "BV1te4y1e7vz"
 ALT_TEXT = "两点一线：从 rank 0 到 rank 1 的一次发送"
 FORMULAS = 3
+SLIDES = 3
+
+DECK = """---
+title: 样张的幻灯片
+subtitle: 样张
+notebook: ../98.specimen.ipynb
+---
+
+::: notes
+第一页要说的话。
+:::
+
+## 第二页
+
+- 一项
+
+::: notes
+第二页要说的话。
+:::
+
+## 第三页
+
+![图 98.1 两点一线](figure:98.1)
+
+::: notes
+第三页要说的话。
+:::
+"""
 
 PROSE = rf"""# 样张：页面上会出现的一切
+
+[幻灯片](98.specimen.pptx) · [PDF](98.specimen.pdf) · [讲稿](slides/98.specimen.md) · [视频](https://www.bilibili.com/video/{VIDEO}/)
 
 这一段谈{SEARCH_WORD}和广播，有公式 $t = \alpha + n\beta$，也有代码 `all_reduce`。
 
@@ -105,3 +136,16 @@ def write(source: Path) -> None:
     path = source / f"{NAME}.ipynb"
     path.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, path)
+    write_slides(path)
+
+
+def write_slides(notebook: Path) -> None:
+    """Add a deck of empty pages: what they show is the business of other tests."""
+    source = notebook.parent / "slides" / f"{notebook.stem}.md"
+    source.parent.mkdir(exist_ok=True)
+    source.write_text(DECK, encoding="utf-8")
+    notebook.with_suffix(".pptx").write_bytes(b"a stand-in for a download")
+    with pypdfium2.PdfDocument.new() as document:
+        for _ in range(SLIDES):
+            document.new_page(960, 540)
+        document.save(notebook.with_suffix(".pdf"))

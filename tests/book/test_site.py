@@ -35,7 +35,8 @@ FAULTS_OF_CONTENT = r"""async () => {
       .map((tex) => `raw TeX: ${tex}`),
     ...all("img").filter((e) => !e.alt.trim() || /\.\w{3,4}$/.test(e.alt))
       .map((e) => `picture without words: ${e.src}`),
-    ...all("img").filter((e) => !e.naturalWidth).map((e) => `no picture: ${e.src}`),
+    ...all("img").filter((e) => e.loading !== "lazy" && !e.naturalWidth)
+      .map((e) => `no picture: ${e.src}`),
   ];
 }"""
 
@@ -160,6 +161,69 @@ def test_a_video_is_loaded_by_a_click_and_not_before(tabs):
     with page.expect_request("https://player.bilibili.com/**") as request:
         page.locator("p.video a").click()
     assert specimen.VIDEO in request.value.url
+
+
+def slides_asked(seen: list[str]) -> list[str]:
+    """The slides among the addresses that a page asked for, in order."""
+    return [url.rpartition("/")[2] for url in seen if "/_slides/" in url]
+
+
+def test_slides_are_loaded_when_their_fold_is_opened_and_turned_by_keys(tabs):
+    page = tabs.new_page()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url))
+    page.goto(SPECIMEN, wait_until="networkidle")
+    assert slides_asked(seen) == []
+    with page.expect_response("**/_slides/98.specimen/02.png"):
+        page.locator("details.slides > summary").click()
+    assert set(slides_asked(seen)) == {"01.png", "02.png"}
+    viewer, count = page.locator(".slides-viewer"), page.locator(".slides-bar output")
+    assert count.inner_text() == f"1 / {specimen.SLIDES}"
+    viewer.focus()
+    for key, number in {"ArrowRight": 2, "End": 3, "ArrowLeft": 2, "Home": 1}.items():
+        page.keyboard.press(key)
+        assert count.inner_text() == f"{number} / {specimen.SLIDES}"
+    page.get_by_role("button", name="下一页").click()
+    assert viewer.locator("figcaption:visible").inner_text() == "第二页要说的话。"
+    alt = viewer.locator("img:visible").get_attribute("alt")
+    assert alt == "第 2 页：第二页：一项"
+    assert page.url.endswith(SPECIMEN)  # the keys turned slides, not pages
+
+
+def test_slides_stand_below_each_other_without_scripts(browser, address):
+    context = browser.new_context(base_url=address, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(SPECIMEN)
+    page.locator("details.slides > summary").click()
+    assert page.locator(".slide:visible").count() == specimen.SLIDES
+    assert not page.locator(".slides-bar").is_visible()
+    context.close()
+
+
+def test_the_bar_of_a_lesson_plays_its_video_below_itself(tabs):
+    page = tabs.new_page()
+    page.goto(SPECIMEN)
+    tabs.route("https://player.bilibili.com/**", lambda route: route.fulfill(body=""))
+    for _ in range(2):
+        page.locator(".lesson-bar a.video").click()
+    assert page.locator(".lesson-bar + iframe").count() == 1
+    assert page.locator("iframe").count() == 1
+    assert page.locator(".lesson-bar a").count() == 4
+
+
+def test_a_deck_becomes_a_page_of_what_is_said(site):
+    page = parse(site / "04_AICluster/slides/98.specimen.html")
+    assert page.h1.get_text().startswith("讲稿：样张的幻灯片")
+    assert len(page.select("figure.slide img")) == specimen.SLIDES
+    assert "第三页要说的话。" in page.article.get_text()
+    assert "::: notes" not in page.article.get_text()
+
+
+def test_the_bar_offers_the_files_themselves(site):
+    links = parse(site / SPECIMEN).select(".lesson-bar a.download")
+    files = [(site / SPECIMEN).parent / link["href"] for link in links]
+    assert [file.name for file in files] == ["98.specimen.pptx", "98.specimen.pdf"]
+    assert all(file.is_file() for file in files)
 
 
 class Anchors(HTMLParser):
