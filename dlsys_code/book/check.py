@@ -1,23 +1,36 @@
 """`check` and `hint`: what a reader calls for the exercises of every chapter."""
 
-from dlsys_code.book.exercises import Program, Question, Task, Verdict, answer_to, judge
+from collections.abc import Callable
+
+from dlsys_code.book.exercises import (
+    Exercise,
+    Puzzle,
+    Question,
+    Verdict,
+    judge_function,
+    judge_number,
+)
 from dlsys_code.book.exercises_primitive import EXERCISES as PRIMITIVE
+from dlsys_code.book.exercises_running import LIMIT_S, judge
 
-EXERCISES: dict[str, Task | Question] = {**PRIMITIVE}
+EXERCISES: dict[str, Exercise] = {**PRIMITIVE}
 
 
-def check(name: str, answer: Program | float) -> Verdict:
+def check(name: str, answer: Callable | float, *, limit_s: float = LIMIT_S) -> Verdict:
     """Say whether an answer to the exercise of that name is right, and if not, why.
 
-    answer: a program, mine(x, group) -> result, or a number in the unit asked for.
-    Errors: ValueError for a name that is no exercise, TypeError for no program.
+    answer: a program, mine(x, group) -> result, another function, or a number in the
+    unit asked for.  limit_s: of one run of a program [s].
+    Errors: ValueError for a name that is no exercise, TypeError for no function.
     """
     exercise = named(name)
     if isinstance(exercise, Question):
-        return answer_to(exercise, answer)
+        return judge_number(exercise, answer)
     if not callable(answer):
-        raise TypeError(f"{name} 要一个函数 mine(x, group)，不是 {answer!r}")
-    return judge(exercise, answer)
+        raise TypeError(f"{name} 要一个函数，不是 {answer!r}")
+    if isinstance(exercise, Puzzle):
+        return judge_function(exercise, answer)
+    return judge(exercise, answer, limit_s=limit_s)
 
 
 def hint(name: str, step: int = 1) -> str:
@@ -31,7 +44,7 @@ def hint(name: str, step: int = 1) -> str:
     return f"提示 {step}/{len(hints)}：{hints[step - 1]}"
 
 
-def named(name: str) -> Task | Question:
+def named(name: str) -> Exercise:
     """Return the exercise of that name."""
     if name not in EXERCISES:
         raise ValueError(f"没有习题 {name}；有：{'、'.join(EXERCISES)}")

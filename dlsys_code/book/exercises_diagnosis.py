@@ -1,0 +1,236 @@
+"""What is wrong with the outcome of a reader's program, in the words of the chapter.
+
+A collective is linear: what a rank must return is the sum of one share for each input.
+So the answer to the inputs of rank k alone, all others zero, is the share of rank k,
+and a result that lacks it, or has it twice, shows itself without knowing which
+collective it is.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from dlsys_code.book.exercises import Task
+from dlsys_code.communication import cost
+from dlsys_code.world import Trace
+from dlsys_code.world.journal import Event
+
+PACKAGE = "dlsys_code/primitive/"
+
+
+def of_results(
+    task: Task, results: Sequence[object], inputs: Sequence[Tensor]
+) -> list[str]:
+    """Say what is wrong with the first wrong result, and which others are; or nothing.
+
+    results: of all ranks.  inputs: what they brought, in rank order.
+    """
+    p = len(results)
+    expected = [task.answer(inputs.__getitem__, p, r, 0) for r in range(p)]
+    right = [r for r in range(p) if is_right(results[r], expected[r])]
+    if len(right) == p:
+        return []
+    rank = min(set(range(p)) - set(right))
+
+    def share(k: int) -> Tensor:
+        alone = [x if r == k else torch.zeros_like(x) for r, x in enumerate(inputs)]
+        return task.answer(alone.__getitem__, p, rank, 0)
+
+    fault = of_type(results[rank], expected[rank]) or next(
+        told
+        for told in (
+            own_or_scaled(results[rank], expected[rank], inputs[rank], p),
+            of_another(results[rank], expected, inputs),
+            of_shares(results[rank], [share(k) for k in range(p)]),
+            of_blocks(results[rank], expected[rank], inputs),
+            first_element(results[rank], expected[rank]),
+        )
+        if told
+    )
+    return [f"rank {rank} {fault}", *who_is_right(right, p)]
+
+
+def is_right(result: object, expected: Tensor) -> bool:
+    """Return whether a result is what it should be, to the last bit."""
+    return not of_type(result, expected) and torch.equal(result, expected)
+
+
+def who_is_right(right: Sequence[int], p: int) -> list[str]:
+    """Say which ranks have the right result, where some have."""
+    if not right:
+        return []
+    only = "只有 " if len(right) < p - 1 or p == 2 else ""
+    return [f"{only}rank {listed(right)} 对"]
+
+
+def of_type(result: object, expected: Tensor) -> str:
+    """Say how a result is of another type or shape; "" if it is not."""
+    if not isinstance(result, Tensor):
+        return f"返回了 {type(result).__name__}，应当返回张量"
+    if result.shape != expected.shape:
+        return f"返回的形状是 {tuple(result.shape)}，应当是 {tuple(expected.shape)}"
+    if result.dtype != expected.dtype:
+        return f"返回的类型是 {result.dtype}，应当是 {expected.dtype}：中途换了类型"
+    return ""
+
+
+def own_or_scaled(result: Tensor, expected: Tensor, own: Tensor, p: int) -> str:
+    """Say whether a result is the rank's input, or the right one times or over p."""
+    if not result.any():
+        return "返回的全是 0"
+    if torch.equal(result, own):
+        return "返回的还是自己的输入，什么也没有收到"
+    if torch.allclose(result, p * expected):
+        return f"的每个数都是应得的 {p} 倍：重复加了"
+    if torch.allclose(result, expected / p):
+        return f"的每个数都除以了 {p}：求了平均，这里要的是和"
+    return ""
+
+
+def of_another(
+    result: Tensor, expected: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> str:
+    """Say whose result or input this is; "" if it is no one's."""
+    if (k := index_of(result, inputs)) >= 0:
+        return f"返回的是 rank {k} 的输入"
+    if (k := index_of(result, expected)) >= 0:
+        return f"返回的是 rank {k} 该得的那一段"
+    return ""
+
+
+def of_shares(result: Tensor, shares: Sequence[Tensor]) -> str:
+    """Say whose share is missing or was added twice; "" if that is not what is wrong.
+
+    shares: what each rank adds to the right result; some may be all zeros.
+    """
+    givers = [k for k, share in enumerate(shares) if share.any()]
+    times = sorted(product((1, 0, 2), repeat=len(givers)), key=unusual)
+    sums = torch.tensor(times).to(result) @ torch.stack([shares[k] for k in givers])
+    at = index_of(result, sums)
+    if at < 0:
+        return ""
+    missing = [k for k, n in zip(givers, times[at], strict=True) if n == 0]
+    twice = [k for k, n in zip(givers, times[at], strict=True) if n == 2]
+    return "，".join(
+        [f"少了 rank {listed(missing)} 的份"] * bool(missing)
+        + [f"rank {listed(twice)} 的份加了两次"] * bool(twice)
+    )
+
+
+def unusual(times: Sequence[int]) -> int:
+    """Return how many shares were not added just once."""
+    return sum(n != 1 for n in times)
+
+
+def of_blocks(result: Tensor, expected: Tensor, inputs: Sequence[Tensor]) -> str:
+    """Say which block stands where another belongs; "" if a result has no such blocks.
+
+    A block is a p-th part of the result.  Where only the order is wrong, all places are
+    listed; otherwise the first wrong block is traced to the input that it came from.
+    """
+    p = len(inputs)
+    if len(result) % p:
+        return ""
+    size = len(result) // p
+    got, due = result.split(size), expected.split(size)
+    places = [index_of(block, due) for block in got]
+    if sorted(places) == list(range(p)):
+        return f"的数都在，次序不对：从头起依次放着第 {listed(places)} 块"
+    parts = [part for x in inputs for part in x.split(size)]
+    each = len(parts) // p
+    at = next(i for i in range(p) if not torch.equal(got[i], due[i]))
+    came, belongs = index_of(got[at], parts), index_of(due[at], parts)
+    if came < 0 or belongs < 0:
+        return ""
+    return (
+        f"的第 {at} 块是 rank {came // each} 的第 {came % each} 块，"
+        f"应当是 rank {belongs // each} 的第 {belongs % each} 块"
+    )
+
+
+def index_of(block: Tensor, among: Iterable[Tensor]) -> int:
+    """Return where a block stands among others, -1 if nowhere."""
+    return next((i for i, other in enumerate(among) if torch.equal(block, other)), -1)
+
+
+def first_element(result: Tensor, expected: Tensor) -> str:
+    """Say which element is the first that is wrong."""
+    at = int((result != expected).nonzero()[0])
+    return f"的第 {at} 个数是 {result[at]:.15g}，应当是 {expected[at]:.15g}"
+
+
+def of_messages(task: Task, trace: Trace, count: int) -> list[str]:
+    """Say what a program with right results has not done as it was asked."""
+    return (
+        borrowed(trace)
+        or narrowed(trace)
+        or (both_at_once(trace) if task.one_at_a_time else [])
+        or waste(task, trace, count)
+    )
+
+
+def borrowed(trace: Trace) -> list[str]:
+    """Say whose collective the program has called instead of writing one."""
+    ops = sorted({e.op for e in trace.events if e.kind == "collective"})
+    files = sorted({e.site.split(" ")[0] for e in trace.events if PACKAGE in e.site})
+    if ops:
+        return [f"结果对，但用了 torch 的 {'、'.join(ops)}；请用点对点通信自己写"]
+    if files:
+        return [f"结果对，但用了书里的 {'、'.join(files)}；请自己写"]
+    return []
+
+
+def narrowed(trace: Trace) -> list[str]:
+    """Say where numbers went over in a type of fewer digits than those brought."""
+    for event in trace.events:
+        if event.kind == "send" and "float" in event.dtype and event.dtype != "float64":
+            return [
+                f"这些数没有变，但 rank {event.rank} 发的是 {event.dtype}"
+                f"（{event.site}），别的数会丢位"
+            ]
+    return []
+
+
+def both_at_once(trace: Trace) -> list[str]:
+    """Say which rank sends and receives at the same time."""
+    sends = [event for event in trace.events if event.kind == "send"]
+    receives = [event for event in trace.events if event.kind == "recv"]
+    for sent, received in product(sends, receives):
+        if sent.rank == received.rank and overlap(sent, received):
+            return [
+                f"结果对，但 rank {sent.rank} 同时在发和收（{sent.site}）；"
+                "这一题只许用 send 和 receive"
+            ]
+    return []
+
+
+def overlap(a: Event, b: Event) -> bool:
+    """Return whether one event began before the other had ended."""
+    first, second = sorted((a, b), key=lambda event: event.start_s)
+    return first.end_s is None or second.start_s < first.end_s
+
+
+def waste(task: Task, trace: Trace, count: int) -> list[str]:
+    """Say where a right program costs more than it may, and how many times."""
+    p = len(trace.results)
+    spent, most = cost.of_messages(trace.messages()), task.most(p, count, 8)
+    measures: list[tuple[Callable[[cost.Cost], int], str]] = [
+        (lambda c: c.bytes_sent, "最忙的 rank 发了 {} 字节"),
+        (lambda c: c.rounds, "用了 {} 轮"),
+        (lambda c: c.serial_bytes, "依次走过 {} 字节"),
+    ]
+    for of, text in measures:
+        if of(spent) > of(most):
+            times = of(spent) / of(most)
+            return [
+                f"结果对，但{text.format(of(spent))}，"
+                f"要求不超过 {of(most)}，是它的 {times:.3g} 倍",
+            ]
+    return []
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Return numbers as a reader expects them, for example "0、2"."""
+    return "、".join(map(str, numbers))
