@@ -68,7 +68,7 @@ def test_make_alone_lists_every_target(make):
     listed = {line.split()[1] for line in said.splitlines()}
     assert listed >= {
         *("html", "serve", "test", "test-slow", "test-gpu"),
-        *("execute", "refresh", "clean"),
+        *("execute", "refresh", "slides", "clean"),
     }
 
 
@@ -189,3 +189,10 @@ def test_only_what_is_stored_forces_the_cpu(make, arguments, command):
     value, words = command.split(" ", 1)
     module = "-m dlsys_code.book.notebooks"
     assert ran[-1] == f"CUDA_VISIBLE_DEVICES={value} {module} {words}"
+
+
+def test_slides_installs_what_only_authors_need(make, tmp_path):
+    made_venv(tmp_path)
+    _, _, ran = make("slides", "DECKS=a.md")
+    assert ran[-2].endswith("-r requirements-slides.txt")
+    assert ran[-1].endswith("-m slides.make a.md")

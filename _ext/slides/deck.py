@@ -12,8 +12,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 TOOLS = [
-    *("deck.py", "formulas.py", "look.py", "finish.py", "make.py", "measure.py"),
-    *("needs.py", "office.py", "package.py", "pieces.py", "place.py", "tables.py"),
+    *("deck.py", "finish.py", "formulas.py", "layout.py", "look.py", "make.py"),
+    *("measure.py", "needs.py", "office.py", "package.py", "pieces.py", "place.py"),
+    *("reference.py", "tables.py", "vectors.py"),
 ]
 FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 NOTES = re.compile(r"^::: notes\n(.*?)^:::[ \t]*$\n?", re.MULTILINE | re.DOTALL)

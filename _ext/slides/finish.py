@@ -3,26 +3,20 @@
 import copy
 import datetime
 import io
-from xml.sax.saxutils import escape
 
-import resvg_py
-from lxml import etree
 from pptx import Presentation
 from pptx.opc.constants import RELATIONSHIP_TYPE as RT
-from pptx.opc.package import Part
-from pptx.opc.packuri import PackURI
-from pptx.oxml import parse_xml
-from pptx.oxml.ns import nsdecls, qn
+from pptx.oxml.ns import qn
 from pptx.slide import Slide
 
 from slides import formulas, package
-from slides.deck import Deck, DeckError, words_of
-from slides.pieces import Piece, take_apart
-from slides.place import arrange, move
+from slides.deck import Deck, DeckError
+from slides.layout import Piece
+from slides.pieces import take_apart
+from slides.place import arrange
+from slides.vectors import SVG_BLIP, describe_pictures, formula_picture
 
-SVG_BLIP = "http://schemas.microsoft.com/office/drawing/2016/SVG/main"
 LONG_AGO = datetime.datetime(*package.LONG_AGO)
-PNG_ZOOM = 3
 
 
 def finish(deck: Deck, draft: bytes, figures: dict[str, str]) -> bytes:
@@ -79,41 +73,6 @@ def saved(shown: Presentation) -> bytes:
     return package.without_dates(file.getvalue())
 
 
-def svg_part(slide: Slide, name: str, svg: str) -> str:
-    """Store a vector picture in the package; return its relationship to the slide."""
-    uri = PackURI(f"/ppt/media/{name}.svg")
-    parts = {part.partname: part for part in slide.part.package.iter_parts()}
-    part = parts.get(uri)
-    if part is None:
-        part = Part(uri, "image/svg+xml", slide.part.package, svg.encode())
-    return slide.part.relate_to(part, RT.IMAGE)
-
-
-def attach_svg(slide: Slide, blip: etree._Element, name: str, svg: str) -> None:
-    """Let programs that can draw vectors take the SVG instead of the PNG."""
-    relation = svg_part(slide, name, svg)
-    blip.append(
-        parse_xml(
-            f"<a:extLst {nsdecls('a', 'r')}><a:ext "
-            f'uri="{{96DAC541-7B7A-43D3-8B79-37D633B846F1}}"><asvg:svgBlip '
-            f'xmlns:asvg="{SVG_BLIP}" r:embed="{relation}"/></a:ext></a:extLst>'
-        )
-    )
-
-
-def describe_pictures(slide: Slide, figures: dict[str, str]) -> None:
-    """Give the figures of a slide their words and their vectors."""
-    for picture in slide.element.iter(qn("p:pic")):
-        about = picture.find(f"{qn('p:nvPicPr')}/{qn('p:cNvPr')}")
-        name = about.get("descr").rpartition("/")[2].removesuffix(".png")
-        about.set("descr", words_of(figures[name]))
-        about.set("name", f"图 {name}")
-        about.attrib.pop("title", None)
-        attach_svg(
-            slide, picture.find(f".//{qn('a:blip')}"), f"figure-{name}", figures[name]
-        )
-
-
 def give_stand_ins(slide: Slide, pieces: list[Piece]) -> None:
     """Put what other programs show beside every shape that holds formulas."""
     drawn = {id(piece.shape): piece for piece in pieces if piece.kind == "formula"}
@@ -123,33 +82,6 @@ def give_stand_ins(slide: Slide, pieces: list[Piece]) -> None:
             formulas.with_stand_in(shape, formula_picture(slide, piece))
         elif shape.find(f".//{qn('m:oMath')}") is not None:
             formulas.with_stand_in(shape, formulas.as_letters(shape))
-
-
-def formula_picture(slide: Slide, piece: Piece) -> etree._Element:
-    """Return the picture of a displayed formula, where its shape stands."""
-    png = resvg_py.svg_to_bytes(svg_string=piece.formula, zoom=PNG_ZOOM, dpi=96)
-    _, relation = slide.part.get_or_add_image_part(io.BytesIO(bytes(png)))
-    words = escape("".join(piece.shape.itertext()).strip(), {'"': "&quot;"})
-    picture = parse_xml(
-        f'<p:pic {nsdecls("p", "a", "r")}><p:nvPicPr><p:cNvPr id="1" name="公式" '
-        f'descr="{words}"/><p:cNvPicPr/><p:nvPr/></p:nvPicPr><p:blipFill>'
-        f'<a:blip r:embed="{relation}"/><a:stretch><a:fillRect/></a:stretch>'
-        '</p:blipFill><p:spPr><a:prstGeom prst="rect"><a:avLst/></a:prstGeom></p:spPr>'
-        "</p:pic>"
-    )
-    offset, extent = piece.shape.find(f".//{qn('a:xfrm')}")
-    box = [*map(int, offset.values()), *map(int, extent.values())]
-    move(picture, tuple(box))
-    number = sum(
-        "formula" in str(part.partname) for part in slide.part.package.iter_parts()
-    )
-    attach_svg(
-        slide,
-        picture.find(f".//{qn('a:blip')}"),
-        f"formula-{number + 1}",
-        piece.formula,
-    )
-    return picture
 
 
 def add_footer(slide: Slide) -> None:

@@ -142,7 +142,7 @@ def _letters(node: etree._Element, level: int) -> Runs:
         if tag == "nary":
             yield from _letters(parts["e"], level)
         elif len("".join(parts["e"].itertext())) > 1:
-            yield "\N{THIN SPACE}", "", level  # between log and its argument
+            yield "\N{NARROW NO-BREAK SPACE}", "", level  # between log and its argument
     else:
         yield from _children(node, level)
 

@@ -39,7 +39,8 @@ def run_pandoc(arguments: list[str], text: str = "") -> bytes:
 
 def from_pandoc(deck: Deck, figures: dict[str, bytes], folder: Path) -> bytes:
     """Return the deck as pandoc lays it out.  figures: name -> PNG."""
-    from slides.look import CODE, write_reference
+    from slides.look import CODE
+    from slides.reference import write_reference
 
     for name, png in figures.items():
         (folder / f"{name}.png").write_bytes(png)

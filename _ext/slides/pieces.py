@@ -10,7 +10,8 @@ from pptx.util import Pt
 
 from slides import formulas, look
 from slides.deck import DeckError
-from slides.place import Piece, free, text_box
+from slides.layout import Piece
+from slides.place import free, text_box
 
 SVG_SIZE = ("width", "height")
 

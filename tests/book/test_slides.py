@@ -321,3 +321,24 @@ def test_the_colours_are_those_of_the_figures():
 
     for name in ("BLUE", "ORANGE", "INK", "PAPER"):
         assert f"#{getattr(look, name)}".lower() == getattr(drawing, name).lower()
+
+
+def test_pages_are_drawn_again_only_for_another_pdf(tmp_path):
+    from slides.pictures import draw_pages
+
+    pdf, folder = tmp_path / "a.pdf", tmp_path / "site"
+
+    def draw(pages: int) -> list[str]:
+        with pypdfium2.PdfDocument.new() as document:
+            for _ in range(pages):
+                document.new_page(960, 540)
+            document.save(pdf)
+        draw_pages(pdf, folder)
+        return sorted(file.name for file in folder.glob("*.png"))
+
+    assert draw(2) == ["01.png", "02.png"]
+    (folder / "01.png").write_bytes(b"kept")
+    draw_pages(pdf, folder)
+    assert (folder / "01.png").read_bytes() == b"kept"
+    assert draw(1) == ["01.png"]
+    assert (folder / "01.png").read_bytes() != b"kept"
