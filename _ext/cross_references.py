@@ -8,10 +8,10 @@ that exercise.  Numbers count from 1 without a gap; a reference to nothing is a 
 import re
 from collections.abc import Iterator
 
+from captions import captioned, label, warn
 from docutils import nodes
 from running_text import (
     CHAPTER_PAGE,
-    ancestors,
     chapter_of,
     is_appendix,
     put_links,
@@ -20,10 +20,8 @@ from running_text import (
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
 
 KINDS = {"图": "figure", "式": "equation", "习题": "exercise"}
-LABEL = re.compile(r"(图|习题) ?(\d+\.\d+)$")
 TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")
 SECTION = re.compile(r"(\d+) ")
 AND = " ?[、和到至] ?"
@@ -31,11 +29,6 @@ NUMBERED = rf"(?P<kind>图|式|习题) ?(?P<chapter>\d+)\.\d+(?:{AND}(?P=chapter
 SECTIONS = rf"(?:第 (?P<of>\d+) 章)?第 \d+(?:{AND}\d+)* 节"
 CHAPTERS = rf"第 \d+(?:{AND}\d+)* 章"
 REFERENCE = re.compile(f"{NUMBERED}|{SECTIONS}|{CHAPTERS}")
-logger = logging.getLogger(__name__)
-
-
-def warn(message: str, node: nodes.Node) -> None:
-    logger.warning(message, location=node, type="book", subtype="reference")
 
 
 def link_page(app: Sphinx, doctree: nodes.document) -> None:
@@ -151,64 +144,6 @@ def name(env: BuildEnvironment, target: str, node: nodes.Element) -> None:
     env.domains.standard_domain.note_hyperlink_target(
         target, docname, node["ids"][0], target
     )
-
-
-def label(paragraph: nodes.Element) -> re.Match | None:
-    """The **图 4.n** or **习题 4.n** that a paragraph begins with."""
-    if not isinstance(paragraph, nodes.paragraph):
-        return None
-    # MyST puts an empty text before the first bold word.
-    first = next((child for child in paragraph if child.astext()), None)
-    return LABEL.match(first.astext()) if isinstance(first, nodes.strong) else None
-
-
-# ------------------------------------------------------------ figures
-
-
-def captioned(doctree: nodes.document) -> Iterator[tuple[str, nodes.figure]]:
-    """Join each picture with the caption below it; yield number and figure.
-
-    A picture of a cell stays in the cell's output, where its width belongs.
-    """
-    captions = [
-        paragraph
-        for paragraph in doctree.findall(nodes.paragraph)
-        if (found := label(paragraph)) and found[1] == "图"
-    ]
-    for block, picture in list(pictures(doctree).items()) if captions else []:
-        caption = block.next_node(descend=False, siblings=True)
-        if caption not in captions:
-            warn("picture without caption: begin the next text with **图 n.m**", block)
-            continue
-        captions.remove(caption)
-        yield label(caption)[2], join(picture, caption)
-    for caption in captions:
-        warn(f"caption without a picture right above it: {caption.astext()}", caption)
-
-
-def pictures(doctree: nodes.document) -> dict[nodes.Element, nodes.Element]:
-    """Map each cell or paragraph to the last picture that it shows."""
-    found = {}
-    for image in doctree.findall(nodes.image):
-        around = list(ancestors(image))
-        bundle = [a for a in around if a.get("nb_element") == "mime_bundle"]
-        block = next(
-            a for a in around if isinstance(a.parent, nodes.section | nodes.document)
-        )
-        if len(block) == 1 or not isinstance(block, nodes.paragraph):
-            found[block] = bundle[0] if bundle else image
-    return found
-
-
-def join(picture: nodes.Element, caption: nodes.paragraph) -> nodes.figure:
-    """Put a figure of picture and caption where the picture stands."""
-    figure = nodes.figure()
-    alone = picture.parent if isinstance(picture.parent, nodes.paragraph) else picture
-    alone.replace_self(figure)
-    caption.parent.remove(caption)
-    figure += [picture, nodes.caption("", "", *caption.children)]
-    figure.source, figure.line = caption.source, caption.line
-    return figure
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

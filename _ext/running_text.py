@@ -7,7 +7,6 @@ reader reads as a sentence, not of code, formulas, headings, outputs, or of link
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -56,11 +55,10 @@ def is_output(node: nodes.Element) -> bool:
 
 def put_links(text: nodes.Text, links: list[tuple[int, int, pending_xref]]) -> None:
     """Replace stretches [start, end) of a text by links that read the same."""
-    words, pieces, ends = str(text), [], [(0, 0), *((s, e) for s, e, _ in links)]
-    for ((_, end), (start, stop)), (_, _, link) in zip(
-        pairwise(ends), links, strict=True
-    ):
+    words, pieces, end = str(text), [], 0
+    for start, stop, link in links:
         link += nodes.inline("", words[start:stop])
         pieces += [nodes.Text(words[end:start]), link]
-    pieces.append(nodes.Text(words[ends[-1][1] :]))
+        end = stop
+    pieces.append(nodes.Text(words[end:]))
     text.parent.replace(text, [piece for piece in pieces if piece.astext()])

@@ -348,7 +348,7 @@ def test_the_search_does_not_read_sources(tabs, pages):
     page.locator("#search-status", has_text="找到").or_(
         page.locator("#search-status", has_text="没有")
     ).wait_for()
-    assert page.locator("#search-results a[href*='_code/']").count() == 0
+    assert page.locator("#search-results a[href*='_code/tests/']").count() == 0
 
 
 def test_the_site_was_built_where_torch_cannot_be_imported(site, without_torch):
