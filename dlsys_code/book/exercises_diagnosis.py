@@ -6,18 +6,13 @@ and a result that lacks it, or has it twice, shows itself without knowing which
 collective it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 import torch
 from torch import Tensor
 
 from dlsys_code.book.exercises import Task
-from dlsys_code.communication import cost
-from dlsys_code.world import Trace
-from dlsys_code.world.journal import Event
-
-PACKAGE = "dlsys_code/primitive/"
 
 
 def of_results(
@@ -49,7 +44,7 @@ def of_results(
         )
         if told
     )
-    return [f"rank {rank} {fault}", *who_is_right(right, p)]
+    return [f"rank {rank}：{fault}", *who_is_right(right, p)]
 
 
 def is_right(result: object, expected: Tensor) -> bool:
@@ -83,9 +78,9 @@ def own_or_scaled(result: Tensor, expected: Tensor, own: Tensor, p: int) -> str:
     if torch.equal(result, own):
         return "返回的还是自己的输入，什么也没有收到"
     if torch.allclose(result, p * expected):
-        return f"的每个数都是应得的 {p} 倍：重复加了"
+        return f"每个数都是应得的 {p} 倍：重复加了"
     if torch.allclose(result, expected / p):
-        return f"的每个数都除以了 {p}：求了平均，这里要的是和"
+        return f"每个数都除以了 {p}：求了平均，这里要的是和"
     return ""
 
 
@@ -137,7 +132,7 @@ def of_blocks(result: Tensor, expected: Tensor, inputs: Sequence[Tensor]) -> str
     got, due = result.split(size), expected.split(size)
     places = [index_of(block, due) for block in got]
     if sorted(places) == list(range(p)):
-        return f"的数都在，次序不对：从头起依次放着第 {listed(places)} 块"
+        return f"数都在，次序不对：从头起依次放着第 {listed(places)} 块"
     parts = [part for x in inputs for part in x.split(size)]
     each = len(parts) // p
     at = next(i for i in range(p) if not torch.equal(got[i], due[i]))
@@ -145,7 +140,7 @@ def of_blocks(result: Tensor, expected: Tensor, inputs: Sequence[Tensor]) -> str
     if came < 0 or belongs < 0:
         return ""
     return (
-        f"的第 {at} 块是 rank {came // each} 的第 {came % each} 块，"
+        f"第 {at} 块是 rank {came // each} 的第 {came % each} 块，"
         f"应当是 rank {belongs // each} 的第 {belongs % each} 块"
     )
 
@@ -158,77 +153,7 @@ def index_of(block: Tensor, among: Iterable[Tensor]) -> int:
 def first_element(result: Tensor, expected: Tensor) -> str:
     """Say which element is the first that is wrong."""
     at = int((result != expected).nonzero()[0])
-    return f"的第 {at} 个数是 {result[at]:.15g}，应当是 {expected[at]:.15g}"
-
-
-def of_messages(task: Task, trace: Trace, count: int) -> list[str]:
-    """Say what a program with right results has not done as it was asked."""
-    return (
-        borrowed(trace)
-        or narrowed(trace)
-        or (both_at_once(trace) if task.one_at_a_time else [])
-        or waste(task, trace, count)
-    )
-
-
-def borrowed(trace: Trace) -> list[str]:
-    """Say whose collective the program has called instead of writing one."""
-    ops = sorted({e.op for e in trace.events if e.kind == "collective"})
-    files = sorted({e.site.split(" ")[0] for e in trace.events if PACKAGE in e.site})
-    if ops:
-        return [f"结果对，但用了 torch 的 {'、'.join(ops)}；请用点对点通信自己写"]
-    if files:
-        return [f"结果对，但用了书里的 {'、'.join(files)}；请自己写"]
-    return []
-
-
-def narrowed(trace: Trace) -> list[str]:
-    """Say where numbers went over in a type of fewer digits than those brought."""
-    for event in trace.events:
-        if event.kind == "send" and "float" in event.dtype and event.dtype != "float64":
-            return [
-                f"这些数没有变，但 rank {event.rank} 发的是 {event.dtype}"
-                f"（{event.site}），别的数会丢位"
-            ]
-    return []
-
-
-def both_at_once(trace: Trace) -> list[str]:
-    """Say which rank sends and receives at the same time."""
-    sends = [event for event in trace.events if event.kind == "send"]
-    receives = [event for event in trace.events if event.kind == "recv"]
-    for sent, received in product(sends, receives):
-        if sent.rank == received.rank and overlap(sent, received):
-            return [
-                f"结果对，但 rank {sent.rank} 同时在发和收（{sent.site}）；"
-                "这一题只许用 send 和 receive"
-            ]
-    return []
-
-
-def overlap(a: Event, b: Event) -> bool:
-    """Return whether one event began before the other had ended."""
-    first, second = sorted((a, b), key=lambda event: event.start_s)
-    return first.end_s is None or second.start_s < first.end_s
-
-
-def waste(task: Task, trace: Trace, count: int) -> list[str]:
-    """Say where a right program costs more than it may, and how many times."""
-    p = len(trace.results)
-    spent, most = cost.of_messages(trace.messages()), task.most(p, count, 8)
-    measures: list[tuple[Callable[[cost.Cost], int], str]] = [
-        (lambda c: c.bytes_sent, "最忙的 rank 发了 {} 字节"),
-        (lambda c: c.rounds, "用了 {} 轮"),
-        (lambda c: c.serial_bytes, "依次走过 {} 字节"),
-    ]
-    for of, text in measures:
-        if of(spent) > of(most):
-            times = of(spent) / of(most)
-            return [
-                f"结果对，但{text.format(of(spent))}，"
-                f"要求不超过 {of(most)}，是它的 {times:.3g} 倍",
-            ]
-    return []
+    return f"第 {at} 个数是 {result[at]:.15g}，应当是 {expected[at]:.15g}"
 
 
 def listed(numbers: Sequence[int]) -> str:

@@ -12,8 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dlsys_code.book import exercises_diagnosis as diagnosis
 from dlsys_code.book.exercises import Call, Program, Task, Verdict
+from dlsys_code.book.exercises_diagnosis import of_results
+from dlsys_code.book.exercises_messages import of_a_right_result
 from dlsys_code.communication import cost
 from dlsys_code.world import RankError, Trace, World
 
@@ -29,7 +30,9 @@ EXPLAINED = {  # pattern in an error: what is behind it
     r"Sizes of tensors must match|must match the size": "两边的张量形状不同",
     r"has no peer": "to 或 source 写错了：没有这个 rank，或者就是自己",
     r"does not require grad": "梯度在通信那一步断了：它没有自己的反向",
-    r"GLOO.*(length|size)|op\.preamble": "两头说的字节数不同",
+    r"'module' object is not callable": "exchange 在这一章是模块，互换写 "
+    "point_to_point.exchange",
+    r"SIGABRT": "多半是收的人说的形状或类型，与发来的不同",
 }
 CHINESE = {  # what `World` says of a rank: the same for the reader
     r"(rank \d+) is waiting in (\w+) at (.*)": r"\1 等在 \2：\3",
@@ -39,7 +42,7 @@ CHINESE = {  # what `World` says of a rank: the same for the reader
     r"(rank \d+) does not answer": r"\1 没有回答",
     r"killed by (\w+)": r"被信号 \1 结束",
     r"(rank \d+) sent (\d+) to (rank \d+), which received (\d+); .* at (.*)": (
-        r"\1 发给 \3 \2 条，\3 收了 \4 条；最后一条发在 \5"
+        r"\1 向 \3 发了 \2 条，\3 收了 \4 条；最后一条发在 \5"
     ),
     r"(rank \d+) expects (\d+) from (rank \d+), which sent (\d+); .* at (.*)": (
         r"\1 要从 \3 收 \2 条，\3 发了 \4 条；最后一条等在 \5"
@@ -93,14 +96,12 @@ def faults(task: Task, trace: Trace, count: int) -> list[str]:
     """Return what is wrong with a run, the worst first; nothing for a right one."""
     p = len(trace.results)
     inputs = [values(r, count) for r in range(p)]
-    if wrong := diagnosis.of_results(
-        task, [result for result, _ in trace.results], inputs
-    ):
+    if wrong := of_results(task, [result for result, _ in trace.results], inputs):
         return wrong
     for rank, (_, misdeed) in enumerate(trace.results):
         if misdeed:
-            return [f"结果对，但 rank {rank} {misdeed}"]
-    return diagnosis.of_messages(task, trace, count)
+            return [f"数都对，但 rank {rank} {misdeed}"]
+    return of_a_right_result(task, trace, count)
 
 
 def failure(error: RankError, limit_s: float) -> list[str]:
@@ -145,7 +146,7 @@ def so_far(tried: Sequence[tuple[int, int]]) -> list[str]:
     if not passed:
         return []
     lines = [f"前面 {shown(passed)}都对"]
-    if p & (p - 1) and not any(q & (q - 1) for q, _ in passed):
+    if len(passed) > 1 and p & (p - 1) and not any(q & (q - 1) for q, _ in passed):
         lines.append("只对了 rank 数是 2 的幂的")
     if count % p and not any(k % q for q, k in passed):
         lines.append("只对了个数能被 rank 数整除的")
@@ -159,7 +160,7 @@ def praise(task: Task, trace: Trace) -> list[str]:
     return [
         f"{shown(task.sizes)}，每个 rank 的结果都与定义相同",
         f"{p} 个 rank 时 {spent.rounds} 轮（下界 {least.rounds}），"
-        f"最忙的发 {spent.bytes_sent} 字节（下界 {least.bytes_sent}）",
+        f"最忙的发 {spent.bytes_sent:,} 字节（下界 {least.bytes_sent:,}）",
     ]
 
 

@@ -14,6 +14,7 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.link import Link
 from dlsys_code.primitive import adjoint, ring
+from dlsys_code.primitive import exchange as the_module
 from dlsys_code.world import exchange, receive, send, shift
 
 RIGHT = answers()
@@ -61,7 +62,7 @@ def one_waits(x: Tensor, group: ProcessGroup) -> Tensor:
     return torch.cat([x, x])
 
 
-@wrong("all_reduce", "有一条消息只有一头", "rank 0 发给 rank 1 3 条，rank 1 收了 2 条")
+@wrong("all_reduce", "只有一头", "rank 0 向 rank 1 发了 3 条，rank 1 收了 2 条")
 def sent_too_much(x: Tensor, group: ProcessGroup) -> Tensor:
     total = all_reduce(x, group)
     if group.rank() == 0:
@@ -76,6 +77,17 @@ def raising(x: Tensor, group: ProcessGroup) -> Tensor:
     raise ValueError("I do not know")
 
 
+@wrong("swap", " 的进程没了：多半是收的人说的形状或类型，与发来的不同")
+def expects_too_little(x: Tensor, group: ProcessGroup) -> Tensor:
+    other = 1 - group.rank()
+    return exchange(x, group, to=other, source=other, like=x[:0])
+
+
+@wrong("swap", "抛出异常：exchange 在这一章是模块，互换写 point_to_point.exchange")
+def calls_the_module(x: Tensor, group: ProcessGroup) -> Tensor:
+    return the_module(x, group, to=1 - group.rank(), source=1 - group.rank())
+
+
 @wrong("all_reduce", "rank 1 的进程没了：\n被信号 SIGKILL 结束")
 def dying(x: Tensor, group: ProcessGroup) -> Tensor:
     if group.rank() == 1:
@@ -86,22 +98,22 @@ def dying(x: Tensor, group: ProcessGroup) -> Tensor:
 # ------------------------------------------------------------ the wrong numbers
 
 
-@wrong("swap", "rank 0 返回的还是自己的输入", "什么也没有收到")
+@wrong("swap", "rank 0：返回的还是自己的输入", "什么也没有收到")
 def own_input(x: Tensor, group: ProcessGroup) -> Tensor:
     return x.clone()
 
 
-@wrong("swap", "rank 0 返回的全是 0")
+@wrong("swap", "rank 0：返回的全是 0")
 def never_filled(x: Tensor, group: ProcessGroup) -> Tensor:
     return torch.zeros_like(x)
 
 
-@wrong("circle", "4 个 rank、每个 3 个数\nrank 0 返回的是 rank 1 的输入")
+@wrong("circle", "4 个 rank、每个 3 个数\nrank 0：返回的是 rank 1 的输入")
 def the_other_way_round(x: Tensor, group: ProcessGroup) -> Tensor:
     return shift(x, group, -1)
 
 
-@wrong("broadcast", "rank 1 返回的还是自己的输入", "只有 rank 0 对")
+@wrong("broadcast", "rank 1：返回的还是自己的输入", "只有 rank 0 对")
 def nothing_sent(x: Tensor, group: ProcessGroup) -> Tensor:
     return x.clone()
 
@@ -138,7 +150,7 @@ def powers_of_two(x: Tensor, group: ProcessGroup) -> Tensor:
     return result
 
 
-@wrong("all_gather", "rank 1 的数都在，次序不对：从头起依次放着第 1、0 块", "rank 0 对")
+@wrong("all_gather", "rank 1：数都在，次序不对：从头起依次放着第 1、0 块", "rank 0 对")
 def as_they_come(x: Tensor, group: ProcessGroup) -> Tensor:
     rows = [x]
     for _ in range(group.size() - 1):
@@ -149,7 +161,7 @@ def as_they_come(x: Tensor, group: ProcessGroup) -> Tensor:
 @wrong(
     "all_gather",
     "4 个 rank、每个 3 个数\n"
-    "rank 0 的第 1 块是 rank 3 的第 0 块，应当是 rank 1 的第 0 块",
+    "rank 0：第 1 块是 rank 3 的第 0 块，应当是 rank 1 的第 0 块",
 )
 def never_passed_on(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
@@ -159,14 +171,14 @@ def never_passed_on(x: Tensor, group: ProcessGroup) -> Tensor:
     return torch.cat([rows[i] for i in range(p)])
 
 
-@wrong("all_gather", "4 个 rank、每个 3 个数\nrank 0 少了 rank 1、2 的份")
+@wrong("all_gather", "4 个 rank、每个 3 个数\nrank 0：少了 rank 1、2 的份")
 def one_round(x: Tensor, group: ProcessGroup) -> Tensor:
     rows = x.new_zeros(group.size(), len(x))
     rows[group.rank()], rows[group.rank() - 1] = x, shift(x, group)
     return rows.view(-1)
 
 
-@wrong("reduce_scatter", "rank 0 返回的是 rank 1 该得的那一段")
+@wrong("reduce_scatter", "rank 0：返回的是 rank 1 该得的那一段")
 def the_next_row(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
     rows = x.view(p, -1)
@@ -176,12 +188,12 @@ def the_next_row(x: Tensor, group: ProcessGroup) -> Tensor:
     return partial
 
 
-@wrong("reduce_scatter", "rank 0 少了 rank 0 的份")
+@wrong("reduce_scatter", "rank 0：少了 rank 0 的份")
 def without_its_own(x: Tensor, group: ProcessGroup) -> Tensor:
     return reduce_scatter(x, group) - x.view(group.size(), -1)[group.rank()]
 
 
-@wrong("all_reduce", "4 个 rank、每个 12 个数\nrank 0 少了 rank 2 的份")
+@wrong("all_reduce", "4 个 rank、每个 12 个数\nrank 0：少了 rank 2 的份")
 def neighbours_only(x: Tensor, group: ProcessGroup) -> Tensor:
     total = x.clone()
     for by in {1, group.size() - 1}:
@@ -189,22 +201,22 @@ def neighbours_only(x: Tensor, group: ProcessGroup) -> Tensor:
     return total
 
 
-@wrong("all_reduce", "rank 0 rank 0 的份加了两次")
+@wrong("all_reduce", "rank 0：rank 0 的份加了两次")
 def its_own_twice(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x, group) + x
 
 
-@wrong("all_reduce", "rank 0 的每个数都除以了 2：求了平均，这里要的是和")
+@wrong("all_reduce", "rank 0：每个数都除以了 2：求了平均，这里要的是和")
 def averaged(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x, group) / group.size()
 
 
-@wrong("all_reduce", "rank 0 的每个数都是应得的 2 倍：重复加了")
+@wrong("all_reduce", "rank 0：每个数都是应得的 2 倍：重复加了")
 def added_twice(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x, group) * group.size()
 
 
-@wrong("all_reduce", "rank 1 返回的还是自己的输入", "只有 rank 0 对")
+@wrong("all_reduce", "rank 1：返回的还是自己的输入", "只有 rank 0 对")
 def reduced_only(x: Tensor, group: ProcessGroup) -> Tensor:
     r, p = group.rank(), group.size()
     if r > 0:
@@ -213,7 +225,7 @@ def reduced_only(x: Tensor, group: ProcessGroup) -> Tensor:
     return x + sum(receive(x, group, source=k) for k in range(1, p))
 
 
-@wrong("all_reduce", "rank 0 的数都在，次序不对：从头起依次放着第 1、0 块")
+@wrong("all_reduce", "rank 0：数都在，次序不对：从头起依次放着第 1、0 块")
 def rolled(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x, group).roll(len(x) // group.size())
 
@@ -227,14 +239,14 @@ def without_padding(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_gather(reduce_scatter(x, group), group)
 
 
-@wrong("all_reduce", "5 个 rank、每个 7 个数\nrank 0 的第 5 个数是 1005，应当是 31025")
+@wrong("all_reduce", "5 个 rank、每个 7 个数\nrank 0：第 5 个数是 1005，应当是 31025")
 def rounded_down(x: Tensor, group: ProcessGroup) -> Tensor:
     """The elements that do not share equally are forgotten."""
     k = len(x) // group.size() * group.size()
     return torch.cat([all_reduce(x[:k], group), x[k:]])
 
 
-@wrong("all_reduce", "rank 1 的第 1 个数是 3003，应当是 3002")
+@wrong("all_reduce", "rank 1：第 1 个数是 3003，应当是 3002")
 def one_element_wrong(x: Tensor, group: ProcessGroup) -> Tensor:
     total = all_reduce(x, group)
     total[1] += group.rank() == 1
@@ -243,7 +255,7 @@ def one_element_wrong(x: Tensor, group: ProcessGroup) -> Tensor:
 
 @wrong(
     "all_to_all",
-    "3 个 rank、每个 6 个数\nrank 0 的数都在，次序不对：从头起依次放着第 0、2、1 块",
+    "3 个 rank、每个 6 个数\nrank 0：数都在，次序不对：从头起依次放着第 0、2、1 块",
 )
 def put_where_it_sends(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
@@ -255,7 +267,7 @@ def put_where_it_sends(x: Tensor, group: ProcessGroup) -> Tensor:
     return torch.cat([rows[i] for i in range(p)])
 
 
-@wrong("all_to_all", "rank 0 的第 1 块是 rank 1 的第 1 块，应当是 rank 1 的第 0 块")
+@wrong("all_to_all", "rank 0：第 1 块是 rank 1 的第 1 块，应当是 rank 1 的第 0 块")
 def its_own_row_to_all(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
     rows = {r: x.chunk(p)[r]}
@@ -266,7 +278,7 @@ def its_own_row_to_all(x: Tensor, group: ProcessGroup) -> Tensor:
 
 @wrong(
     "recursive_doubling",
-    "4 个 rank、每个 3 个数\nrank 0 少了 rank 2、3 的份，rank 0、1 的份加了两次",
+    "4 个 rank、每个 3 个数\nrank 0：少了 rank 2、3 的份，rank 0、1 的份加了两次",
 )
 def the_same_peer_again(x: Tensor, group: ProcessGroup) -> Tensor:
     total, peer, distance = x.clone(), group.rank() ^ 1, 1
@@ -281,7 +293,7 @@ def no_way_back(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_gather(x.detach(), group)
 
 
-@wrong("gather_with_gradient", "rank 0 少了 rank 1 的份")
+@wrong("gather_with_gradient", "rank 0：少了 rank 1 的份")
 def gradient_of_its_own_part(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_gather(x, group)
 
@@ -295,7 +307,7 @@ def own_part(x: Tensor, group: ProcessGroup) -> Tensor:
     return x.chunk(group.size())[group.rank()].clone()
 
 
-@wrong("gather_with_gradient", "rank 0 少了 rank 1 的份")
+@wrong("gather_with_gradient", "rank 0：少了 rank 1 的份")
 def own_gradient_only(x: Tensor, group: ProcessGroup) -> Tensor:
     return adjoint.with_adjoint(all_gather, own_part)(x, group)
 
@@ -303,12 +315,12 @@ def own_gradient_only(x: Tensor, group: ProcessGroup) -> Tensor:
 # ------------------------------------------------------------ the right numbers, but
 
 
-@wrong("all_reduce", "rank 0 返回了 NoneType，应当返回张量")
+@wrong("all_reduce", "rank 0：返回了 NoneType，应当返回张量")
 def nothing_returned(x: Tensor, group: ProcessGroup) -> None:
     all_reduce(x, group)
 
 
-@wrong("all_reduce", "rank 0 返回的形状是 (1, 4)，应当是 (4,)")
+@wrong("all_reduce", "rank 0：返回的形状是 (1, 4)，应当是 (4,)")
 def rows_for_flat(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x, group).view(1, -1)
 
@@ -318,42 +330,42 @@ def of_single_precision(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x.float(), group)
 
 
-@wrong("all_reduce", "rank 0 发的是 float32", "别的数会丢位")
+@wrong("all_reduce", "rank 0 发的是 float32", "换一组数会丢位")
 def single_on_the_way(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_reduce(x.float(), group).double()
 
 
-@wrong("all_reduce", "结果对，但 rank 0 改写了参数 x；先 clone 再改")
+@wrong("all_reduce", "数都对，但 rank 0 改写了参数 x；先 clone 再改")
 def changed_input(x: Tensor, group: ProcessGroup) -> Tensor:
     total = all_reduce(x, group)
     x.zero_()
     return total
 
 
-@wrong("broadcast", "结果对，但 rank 0 返回的就是参数 x 的内存")
+@wrong("broadcast", "数都对，但 rank 0 返回的就是参数 x 的内存")
 def the_input_itself(x: Tensor, group: ProcessGroup) -> Tensor:
     total = tree_broadcast(x, group)
     return total if group.rank() else x
 
 
-@wrong("all_reduce", "结果对，但用了 torch 的 all_reduce；请用点对点通信自己写")
+@wrong("all_reduce", "数都对，但用了 torch 的 all_reduce；请用点对点通信自己写")
 def torchs_own(x: Tensor, group: ProcessGroup) -> Tensor:
     total = x.clone()
     dist.all_reduce(total, group=group)
     return total
 
 
-@wrong("all_reduce", "结果对，但用了书里的 dlsys_code/primitive/ring.py；请自己写")
+@wrong("all_reduce", "数都对，但用了书里的 dlsys_code/primitive/ring.py；请自己写")
 def the_books(x: Tensor, group: ProcessGroup) -> Tensor:
     return ring.all_reduce(x, group)
 
 
-@wrong("circle", "结果对，但 rank 0 同时在发和收", "这一题只许用 send 和 receive")
+@wrong("circle", "数都对，但 rank 0 同时在发和收", "这一题只许用 send 和 receive")
 def at_the_same_time(x: Tensor, group: ProcessGroup) -> Tensor:
     return shift(x, group)
 
 
-@wrong("circle", "结果对，但用了 4 轮，要求不超过 2，是它的 2 倍")
+@wrong("circle", "数都对，但用了 4 轮，要求不超过 2，是它的 2 倍")
 def only_rank_0_receives_first(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
     if r > 0:
@@ -390,7 +402,7 @@ def whole_arrays_round_the_ring(x: Tensor, group: ProcessGroup) -> Tensor:
 
 @wrong(
     "recursive_doubling",
-    "结果对，但最忙的 rank 发了 72 字节，要求不超过 48，是它的 1.5 倍",
+    "数都对，但最忙的 rank 发了 72 字节，要求不超过 48，是它的 1.5 倍",
 )
 def doubling_by_a_ring(x: Tensor, group: ProcessGroup) -> Tensor:
     return all_gather(x, group).view(group.size(), -1).sum(dim=0)

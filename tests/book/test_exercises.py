@@ -102,7 +102,7 @@ def test_the_ring_to_be_mended_is_right_but_moves_p_times_the_bytes():
     exec(ON_THE_PAGE["mended_ring"].given, names)
     verdict = check("mended_ring", names["mended_ring"])
     assert "4 个 rank" in str(verdict)
-    assert "结果对，但最忙的 rank 发了 576 字节" in str(verdict)
+    assert "数都对，但最忙的 rank 发了 576 字节" in str(verdict)
     assert "是它的 4 倍" in str(verdict)
 
 
