@@ -21,6 +21,7 @@ NOTES = re.compile(r"^::: notes\n(.*?)^:::[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 FIGURE = re.compile(r"\(figure:(\d+)\.(\d+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+NOT_COMPARED = "nbval-ignore-output"
 SVG_TITLE = ".//{http://www.w3.org/2000/svg}title"
 
 
@@ -63,9 +64,13 @@ class Deck:
     slides: tuple[Slide, ...]
 
     def fingerprint(self) -> str:
-        """Return what names this source, its figures and the tools that draw it."""
+        """Return what names this source, its figures and the tools that draw it.
+
+        A measured figure is another in every run: of such a one only the words count.
+        """
+        figures = self.figures(measured=False)
         parts = [self.path.read_bytes()]
-        parts += [figure.encode() for _, figure in sorted(self.figures().items())]
+        parts += [figure.encode() for _, figure in sorted(figures.items())]
         parts += [(Path(__file__).parent / name).read_bytes() for name in TOOLS]
         digests = "".join(hashlib.sha256(part).hexdigest() for part in parts)
         return hashlib.sha256(digests.encode()).hexdigest()
@@ -74,13 +79,14 @@ class Deck:
         """Return where the finished deck lies: beside its notebook."""
         return self.path.parent.parent / f"{self.path.stem}{suffix}"
 
-    def figures(self) -> dict[str, str]:
+    def figures(self, *, measured: bool = True) -> dict[str, str]:
         """Return name -> SVG of the figures that the slides show.
 
+        measured: False gives only the words of a figure that no two runs draw alike.
         Errors: DeckError for a number that the notebook does not have.
         """
         chapter = int(self.notebook.name.partition(".")[0])
-        stored = stored_figures(self.notebook)
+        stored = stored_figures(self.notebook, measured=measured)
         used = {}
         for slide in self.slides:
             for match in FIGURE.finditer(slide.body):
@@ -95,13 +101,19 @@ class Deck:
         return used
 
 
-def stored_figures(notebook: Path) -> list[str]:
-    """Return the SVG pictures among the stored outputs of a notebook, in order."""
+def stored_figures(notebook: Path, *, measured: bool = True) -> list[str]:
+    """Return the SVG pictures among the stored outputs of a notebook, in order.
+
+    measured: False puts its words in the place of a picture that is not compared.
+    """
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    bundles = [output.get("data", {}) for output in outputs]
-    found = [data["image/svg+xml"] for data in bundles if "image/svg+xml" in data]
-    return ["".join(svg) for svg in found]
+    found = []
+    for cell in cells:
+        compared = NOT_COMPARED not in cell.get("metadata", {}).get("tags", [])
+        for output in cell.get("outputs", []):
+            if svg := "".join(output.get("data", {}).get("image/svg+xml", "")):
+                found.append(svg if measured or compared else words_of(svg))
+    return found
 
 
 def words_of(svg: str) -> str:

@@ -13,7 +13,6 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "04_AICluster" / "04.primitive.ipynb"
-PASTED = ROOT / "exercises_section.md"
 HEAD = re.compile(r"^\*\*习题 (\d+\.\d+)\*\* (.*?) `(\w+)`：", re.MULTILINE)
 FOLD = re.compile(
     r"<details><summary>(.*?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL
@@ -37,8 +36,6 @@ def section() -> str:
     """The text of the exercises, up to the next section."""
     cells = nbformat.read(CHAPTER, as_version=4).cells
     page = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    if PASTED.exists():
-        return PASTED.read_text()
     return re.split(r"^## ", page.partition("\n## 习题\n")[2], flags=re.MULTILINE)[0]
 
 

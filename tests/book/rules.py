@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import autocorrect_py
 from nbformat import NotebookNode
-from words import aliases_in
+from words import aliases_in, english_missing
 
 from dlsys_code.book.outputs import IGNORE_OUTPUT, MACHINE_PATH
 
@@ -26,15 +26,18 @@ def faults(notebook: NotebookNode) -> list[str]:
     """All faults of a notebook, empty for a good one."""
     of_cells = (directives, lengths, order, silent_neighbours, unchecked, paths)
     found = [fault for rule in of_cells for fault in rule(notebook)]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            of_text = (phrases, typography, aliases_in)
-            found += [fault for rule in of_text for fault in rule(cell.source)]
-    return found
+    for cell in text_cells(notebook):
+        of_text = (phrases, typography, aliases_in)
+        found += [fault for rule in of_text for fault in rule(cell.source)]
+    return [*found, *english_missing([c.source for c in text_cells(notebook)])]
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -42,12 +45,14 @@ def tags(cell: NotebookNode) -> list[str]:
 
 
 def directives(notebook: NotebookNode) -> Iterator[str]:
-    """JupyterLab and GitHub would show a directive's markup as it stands."""
+    """JupyterLab and GitHub would show the markup of a directive or a role."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for line in cell.source.splitlines():
                 if line.startswith(":::") or re.match(r"\s*(```+|~~~+)\{", line):
                     yield f"directive in a text cell: {line}"
+                if role := re.search(r"\{[\w:+-]+\}`[^`]*`", line):
+                    yield f"role in a text cell: {role.group()}"
 
 
 def lengths(notebook: NotebookNode) -> Iterator[str]:

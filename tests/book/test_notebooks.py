@@ -91,6 +91,7 @@ def test_a_good_notebook_has_no_faults():
     [
         ([new_markdown_cell("好\n:::{note}")], "directive"),
         ([new_markdown_cell("```{figure} a.png\n```")], "directive"),
+        ([new_markdown_cell("见 {numref}`figure-1`")], "role"),
         ([code("1\n" * 16)], "16 lines of code"),
         ([code(outputs=[printed(12), printed(9)])], "21 lines of output"),
         ([code(outputs=[listing(41)])], "listing of 41 lines"),

@@ -24,6 +24,14 @@ EXTENSIONS = [
     "cross_references",
     "glossary_links",
 ]
+INDEX = """\
+# Book
+
+```{toctree}
+appendix/glossary
+appendix/references
+```
+"""
 SETTINGS = {
     "extensions": EXTENSIONS,
     "nb_execution_mode": "off",
@@ -45,7 +53,7 @@ def build(tmp_path):
         (source / "appendix").mkdir(parents=True)
         for name in ("references.md", "references.bib", "glossary.md"):
             (source / "appendix" / name).write_bytes((APPENDIX / name).read_bytes())
-        (source / "index.md").write_text("# Book\n")
+        (source / "index.md").write_text(INDEX)
         save(source, cells)
         (source / NAME).with_name("line.svg").write_text(SVG)
         said = StringIO()

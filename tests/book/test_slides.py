@@ -300,6 +300,19 @@ def test_a_change_of_source_or_figure_changes_the_fingerprint(tmp_path):
     assert read_deck(path).fingerprint() != first
 
 
+def test_a_measured_figure_counts_by_its_words(tmp_path):
+    path = write_source(tmp_path)
+    notebook = tmp_path / "98.trial.ipynb"
+    stored = json.loads(notebook.read_text())
+    for cell in stored["cells"]:
+        cell["metadata"] = {"tags": ["nbval-ignore-output"]}
+    notebook.write_text(json.dumps(stored))
+    first = read_deck(path).fingerprint()
+    notebook.write_text(json.dumps(stored).replace("</svg>", "<g></g></svg>"))
+    assert read_deck(path).fingerprint() == first
+    assert any("<g></g>" in svg for svg in read_deck(path).figures().values())
+
+
 def test_all_tools_are_in_the_fingerprint():
     folder = Path(decks.__file__).parent
     pages_only = {"__init__.py", "in_page.py", "pictures.py"}

@@ -15,6 +15,7 @@ NOT_PROSE = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)", re.DOTALL
 )
 HEADING = re.compile(r"^#.*$", re.MULTILINE)
+GOALS = re.compile(r"^## 学习目标\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 SENTENCE = re.compile(r"[^。？！\n]*[。？！\n]?")
 
 
@@ -39,10 +40,12 @@ def aliases_in(markdown: str, glossary: Path = GLOSSARY) -> Iterator[str]:
 def english_missing(cells: list[str], glossary: Path = GLOSSARY) -> Iterator[str]:
     """The first sentence of a chapter that uses a term gives its English in brackets.
 
-    Headings do not count: a heading may name what its section then introduces.  Nor
-    do terms of one character, which cannot be told from parts of other words.
+    Headings do not count: a heading may name what its section then introduces, as the
+    goals name what the chapter will.  Nor do terms of one character, which cannot be
+    told from parts of other words.
     """
-    text = "\n".join(HEADING.sub("", prose(cell)) for cell in cells)
+    taught = (GOALS.sub("", prose(cell)) for cell in cells)
+    text = "\n".join(HEADING.sub("", cell) for cell in taught)
     wanted = {t.canonical: t for t in terms(glossary) if is_checked(t)}
     every = pattern({*wanted})
     for sentence in SENTENCE.findall(text):

@@ -1,0 +1,66 @@
+"""The ledger of claims as a page: every number of the prose, and who vouches for it.
+
+The directive `claims` writes one table a chapter, from the committed notebooks.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+from claims import Claim, claims
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+GROUNDS = {"formula": "式子当场验算", "given": "题设", "cited": "引文"}
+NOTEBOOKS = "04_AICluster/*.ipynb"
+
+
+class Ledger(SphinxDirective):
+    """One section a chapter: how many numbers, and each with its sentence."""
+
+    def run(self) -> list[nodes.Node]:
+        root = Path(self.env.srcdir)
+        return [self.chapter(path, root) for path in sorted(root.glob(NOTEBOOKS))]
+
+    def chapter(self, path: Path, root: Path) -> nodes.section:
+        """Return the section of one notebook, of which the page then depends."""
+        self.env.note_dependency(str(path))
+        cells = nbformat.read(path, as_version=4).cells
+        found = claims(cells)
+        page = path.relative_to(root).with_suffix("")
+        title = cells[0]["source"].partition("\n")[0].lstrip("# ")
+        section = nodes.section(ids=[f"claims-{nodes.make_id(title)}"])
+        section += nodes.title(text=title)
+        lines = [f"[读这一章](/{page}.ipynb)。{count(found, cells)}。", ""]
+        lines += ["| 数 | 句子 | 出处 |", "|---|---|---|"]
+        lines += [row(claim, cells) for claim in found]
+        section += self.parse_text_to_nodes("\n".join(lines))
+        return section
+
+
+def count(found: list[Claim], cells: list[dict]) -> str:
+    """Return how many numbers rest on which kind of ground."""
+    kinds = Counter(ground(claim, cells).split(" ")[0] for claim in found)
+    parts = "、".join(f"{kind} {number} 个" for kind, number in kinds.most_common())
+    return f"共 {len(found)} 个数：{parts}"
+
+
+def row(claim: Claim, cells: list[dict]) -> str:
+    """Return a row of the table; a bar or a line break would end a cell of it."""
+    sentence = claim.sentence.lstrip("|-> ").replace("|", " ")
+    return f"| {claim.text} | {sentence} | {ground(claim, cells)} |"
+
+
+def ground(claim: Claim, cells: list[dict]) -> str:
+    """Return the ground in the words of a reader: code cells are counted as In [n]."""
+    kind, _, cell = claim.ground.partition(" ")
+    if not cell:
+        return GROUNDS.get(kind, "没有出处")
+    before = cells[: int(cell) + 1]
+    return f"代码或输出 [{sum(c['cell_type'] == 'code' for c in before)}]"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("claims", Ledger)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
