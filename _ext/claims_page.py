@@ -4,6 +4,7 @@ The directive `claims` writes one table a chapter, from the committed notebooks.
 """
 
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -34,7 +35,7 @@ class Ledger(SphinxDirective):
         section += nodes.title(text=title)
         lines = [f"[读这一章](/{page}.ipynb)。{count(found, cells)}。", ""]
         lines += ["| 数 | 句子 | 出处 |", "|---|---|---|"]
-        lines += [row(claim, cells) for claim in found]
+        lines += [row([*same], cells) for _, same in groupby(found, key=together)]
         section += self.parse_text_to_nodes("\n".join(lines))
         return section
 
@@ -46,10 +47,16 @@ def count(found: list[Claim], cells: list[dict]) -> str:
     return f"共 {len(found)} 个数：{parts}"
 
 
-def row(claim: Claim, cells: list[dict]) -> str:
+def together(claim: Claim) -> tuple[int, str, str]:
+    """Numbers of one sentence that rest on the same ground share a row."""
+    return claim.cell, claim.sentence, claim.ground
+
+
+def row(same: list[Claim], cells: list[dict]) -> str:
     """Return a row of the table; a bar or a line break would end a cell of it."""
-    sentence = claim.sentence.lstrip("|-> ").replace("|", " ")
-    return f"| {claim.text} | {sentence} | {ground(claim, cells)} |"
+    numbers = "、".join(dict.fromkeys(claim.text for claim in same))
+    sentence = same[0].sentence.lstrip("|-> ").replace("|", " ")
+    return f"| {numbers} | {sentence} | {ground(same[0], cells)} |"
 
 
 def ground(claim: Claim, cells: list[dict]) -> str:

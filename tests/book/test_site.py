@@ -356,3 +356,15 @@ def test_the_site_was_built_where_torch_cannot_be_imported(site, without_torch):
     result = subprocess.run(command, env=without_torch, capture_output=True, text=True)
     assert "ModuleNotFoundError" in result.stderr
     assert (site / "index.html").is_file()
+
+
+def test_the_ledger_of_claims_leads_each_number_to_its_ground(site):
+    table = parse(site / "appendix/claims.html").table
+    rows = [
+        [cell.get_text() for cell in row.select("td")] for row in table.select("tr")
+    ]
+    grounds = {ground.split(" ")[0] for *_, ground in rows[1:]}
+    assert grounds == {"代码或输出", "式子当场验算", "题设", "引文"}
+    assert any(
+        "1,344" in numbers and "[31]" in ground for numbers, _, ground in rows[1:]
+    )
