@@ -12,6 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dlsys_code"
+sys.path.insert(0, str(ROOT / "_ext"))
+
+from slides.needs import PACKAGES as OF_AUTHORS  # noqa: E402
+
 PIN = re.compile(r"([A-Za-z0-9._-]+)(\[[a-z,]+\])?==[0-9][0-9a-z.]*")
 
 
@@ -61,9 +65,13 @@ def imports(path: Path) -> set[str]:
 
 
 def third_party(paths: list[Path]) -> dict[str, set[str]]:
-    """Map each imported name that is neither Python's nor ours to its distributions."""
+    """Map each imported name that is neither Python's nor ours to its distributions.
+
+    Readers do not install what authors need: it is known by the list of its maker.
+    """
     ours = {path.stem for path in python_files()} | {"dlsys_code", "slides"}
-    known = packages_distributions()
+    known = {name: [package] for name, package in OF_AUTHORS.items()}
+    known |= packages_distributions()
     used = set().union(*(imports(path) for path in paths))
     return {
         name: {canonical(distribution) for distribution in known.get(name, [])}
