@@ -5,8 +5,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from claims import NUMBER, shown
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from rules import faults, phrases, typography
+from words import aliases_in
 
 from dlsys_code.book import notebooks as tool
 from dlsys_code.book.fingerprint import ROOT, changes, fingerprint
@@ -44,9 +46,28 @@ def test_stored_outputs_come_from_todays_code(path):
     assert changed == [], f"{path.name} is stale: run make refresh"
 
 
-def test_the_readme_keeps_the_rules_of_prose():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [*phrases(text), *typography(text)] == []
+DECKS = sorted(ROOT.glob("04_AICluster/slides/*.md"))
+TEXTS = [ROOT / "README.md", *DECKS, *sorted(ROOT.glob("appendix/*.md"))]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_a_text_keeps_the_rules_of_prose(path):
+    text = path.read_text(encoding="utf-8")
+    aliases = () if path.name == "glossary.md" else aliases_in(text)
+    assert [*phrases(text), *typography(text), *aliases] == []
+
+
+@pytest.mark.parametrize("path", DECKS, ids=lambda path: path.name)
+def test_a_deck_has_its_numbers_from_its_chapter(path):
+    """Those of two digits and more, which are not there by chance."""
+    deck = {m[0] for m in NUMBER.finditer(path.read_text(encoding="utf-8"))}
+    cells = nbformat.read(tool.CHAPTERS / f"{path.stem}.ipynb", as_version=4).cells
+    texts = [
+        text for c in cells for text in (c.source, *map(shown, c.get("outputs", [])))
+    ]
+    known = {m[0] for text in texts for m in NUMBER.finditer(text)}
+    assert len(deck) > 20
+    assert {number for number in deck - known if len(number) > 1} == set()
 
 
 # ---------------------------------------------------------------- the rules
