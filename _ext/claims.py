@@ -11,20 +11,16 @@ The numbers stay plain text, which JupyterLab, GitHub and print show as it is; a
 that puts them in, such as myst-nb's glue, would show its own markup there.
 """
 
-import ast
 import math
-import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from arithmetic import NUMBER, equations, proved, value
+
 SMALL = 10  # counts below need no witness, unless a unit of measure follows
 CELLS_BEFORE, CELLS_AFTER = 4, 2  # of the same section: near by
-EXACT, ABOUT = 1e-9, 2e-2  # how far the sides of = and of \approx may differ
 
-NUMBER = re.compile(
-    r"(?<![\w.,/^])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?(?!\d|\.\d)"
-)
 MEASURES = re.compile(
     r"\s*(?:\$\s*)?(?:字节|[KMGT]i?B|Gbit|[munµ]?s\b|秒|分钟|%|倍|份)"
 )
@@ -115,11 +111,6 @@ def shown(output: dict) -> str:
     return output.get("text") or output.get("evalue") or data.get("text/plain", "")
 
 
-def value(match: re.Match) -> float:
-    """Return the number that NUMBER has found."""
-    return float(match[0].replace(",", ""))
-
-
 def in_text(
     source: str, cell: int, seen: dict[float, int], given: set[float]
 ) -> Iterator[Claim]:
@@ -183,77 +174,3 @@ def stated(source: str) -> set[float]:
     for question in QUESTIONS.findall(ASIDE.sub("", source)):
         found |= {value(m) for m in NUMBER.finditer(TEX.sub(untex, question))}
     return found
-
-
-# ------------------------------------------------------------ formulas that are right
-
-WORDS = [
-    (r"\\text\{[^{}]*\}|\\mu|\\,|\\;|\\ |\\left|\\right|\\qquad|\\quad", " "),
-    (r"\{,\}|(?<=\d),(?=\d{3})", ""),
-    (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))"),
-    (r"\\times|\\cdot", "*"),
-    (r"\\lceil", " ceil("),
-    (r"\\rceil", ")"),
-    (r"\\log_2\s*(\d+)", r" log2(\1)"),
-    (r"\\bmod", "%"),
-    (r"\^\{([^{}]*)\}", r"**(\1)"),
-    (r"\^(\d)", r"**\1"),
-]
-OPERATIONS = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.Mod: operator.mod,
-    ast.USub: operator.neg,
-}
-FUNCTIONS = {"ceil": math.ceil, "log2": math.log2}
-
-
-def proved(tex: str) -> set[float]:
-    """Return the numbers of the equations in a formula that hold."""
-    right = (equation for equation, holds in equations(tex) if holds)
-    return {value(m) for equation in right for m in NUMBER.finditer(spelled(equation))}
-
-
-def equations(tex: str) -> Iterator[tuple[str, bool]]:
-    """Yield every equation between numbers in a formula, and whether it holds."""
-    for chain in re.split(r"[;，,]\s", tex):
-        parts = re.split(r"(=|\\approx)", chain)
-        for left, sign, right in zip(
-            parts[::2], parts[1::2], parts[2::2], strict=False
-        ):
-            x, y = evaluated(left), evaluated(right)
-            if x is not None and y is not None:
-                off = ABOUT if sign == "\\approx" else EXACT
-                yield f"{left} {sign} {right}", math.isclose(x, y, rel_tol=off)
-
-
-def spelled(tex: str) -> str:
-    """Return a formula as an expression of Python."""
-    for pattern, instead in WORDS:
-        tex = re.sub(pattern, instead, tex)
-    return tex.strip()
-
-
-def evaluated(tex: str) -> float | None:
-    """Return the value of a formula of numbers, None for one with symbols in it."""
-    try:
-        return compute(ast.parse(spelled(tex), mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, KeyError):
-        return None
-
-
-def compute(node: ast.expr) -> float:
-    """Return the value of an expression of numbers.  Errors: ValueError for others."""
-    match node:
-        case ast.Constant(int() | float() as number):
-            return number
-        case ast.BinOp(left, kind, right):
-            return OPERATIONS[type(kind)](compute(left), compute(right))
-        case ast.UnaryOp(kind, operand):
-            return OPERATIONS[type(kind)](compute(operand))
-        case ast.Call(ast.Name(name), [argument]):
-            return FUNCTIONS[name](compute(argument))
-    raise ValueError(f"not a number: {ast.dump(node)}")

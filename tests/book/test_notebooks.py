@@ -5,7 +5,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from claims import NUMBER, shown
+from arithmetic import NUMBER
+from claims import shown
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from rules import faults, phrases, typography
 from words import aliases_in
