@@ -96,9 +96,13 @@ def viewer(app: Sphinx, page: str, deck: Deck) -> nodes.raw:
 
 
 def add_viewers(app: Sphinx, doctree: nodes.document) -> None:
-    """Turn the paragraphs that link to a .pptx into the bars of their lessons."""
+    """Turn the paragraphs that link to a .pptx into the bars of their lessons.
+
+    A link in a table or a list, as on the first page, is only a download.
+    """
     page = app.env.current_document.docname
-    for paragraph in list(doctree.findall(nodes.paragraph)):
+    paragraphs = list(doctree.findall(nodes.paragraph))
+    for paragraph in (p for p in paragraphs if isinstance(p.parent, nodes.section)):
         for link in paragraph.findall(download_reference):
             target = Path(app.env.doc2path(page)).parent / link["reftarget"]
             source = target.parent / "slides" / f"{target.stem}.md"

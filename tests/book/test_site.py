@@ -266,6 +266,7 @@ def test_the_first_page_lists_the_five_lessons_and_their_videos(site):
         row.select("td")[1].get_text(strip=True): row.find("a", string="video")["href"]
         for row in rows
     }
+    assert parse(site / "index.html").select("details.slides") == []
     base = "https://www.bilibili.com/video/"
     assert listed == {lesson: f"{base}{video}/" for lesson, video in VIDEOS.items()}
 
