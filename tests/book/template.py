@@ -92,11 +92,9 @@ def goals(notebook: NotebookNode, parts: dict[str, str]) -> Iterator[str]:
 def warm_up(notebook: NotebookNode, parts: dict[str, str]) -> Iterator[str]:
     if parts["先修"].count("？") != 3 or "<details>" not in parts["先修"]:
         yield "先修 asks three questions and folds the answers"
-    if (
-        not re.search(r"[分小]钟?时?", parts["阅读和运行"])
-        or "★" not in parts["阅读和运行"]
-    ):
-        yield "阅读和运行 says how long and how hard"
+    told = (r"读完约.*?(分钟|小时)", r"约 \d+ (秒|分钟)", "难度 ★")
+    if not all(re.search(each, parts["阅读和运行"]) for each in told):
+        yield "阅读和运行 says how long to read, how long to run and how hard"
 
 
 def sections(notebook: NotebookNode, parts: dict[str, str]) -> Iterator[str]:

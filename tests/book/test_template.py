@@ -32,7 +32,13 @@ DAMAGE = [  # pattern, instead, what is then said
     (r"\| 8 块 GPU \|", "| 多块 GPU |", "no command for 8 块 GPU"),
     (r"公式卡", "公式", "card of formulas"),
     (r"\*\*“", "“", "常见误解"),
-    (r"\]\([^)]*references\.md#sanders2009\)[^\n]*\n- ", "]\n- ", ""),
+    (
+        r"(?m)^- \[[^\n]*#(sanders|cho|hockney)\d+\)，[^\n]*\n",
+        "",
+        "延伸阅读: 4 entries",
+    ),
+    (r"读完约两小时", "不长", "how long"),
+    (r"约 40 秒", "不久", "how long"),
 ]
 
 
