@@ -4,7 +4,6 @@ A figure's own words travel inside it, as the <title> and <desc> of its SVG, so 
 they are stored with the notebook's output.  An <img> hides them: copy them to `alt`.
 """
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 from docutils import nodes
@@ -15,9 +14,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 logger = logging.getLogger(__name__)
 
 
-def words_in(svg: Path) -> str:
-    """Return the title and the description of an SVG file, joined; "" without them."""
-    root = ElementTree.parse(svg).getroot()
+def words_in(svg: str) -> str:
+    """Return the title and the description of an SVG, joined; "" without them."""
+    root = ElementTree.fromstring(svg)
     parts = (root.findtext(SVG + tag, default="") for tag in ("title", "desc"))
     return "：".join(part.strip() for part in parts if part.strip())
 
@@ -26,7 +25,7 @@ def describe_images(app: Sphinx, doctree: nodes.document) -> None:
     """Fill in the missing `alt` of the images of a page; warn where none is known."""
     for image in doctree.findall(nodes.image):
         if not image.get("alt") and image["uri"].endswith(".svg"):
-            image["alt"] = words_in(app.srcdir / image["uri"])
+            image["alt"] = words_in((app.srcdir / image["uri"]).read_text("utf-8"))
         if not image.get("alt"):
             hint = "picture without words: give its SVG a <title>, or the image an alt"
             logger.warning(hint, location=image, type="book", subtype="alt")

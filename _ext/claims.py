@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from arithmetic import NUMBER, equations, proved, value
+from stored_outputs import is_compared
 
 SMALL = 10  # counts below need no witness, unless a unit of measure follows
 CELLS_BEFORE, CELLS_AFTER = 4, 2  # of the same section: near by
@@ -101,7 +102,7 @@ def witnesses(cells: Sequence[dict], section: list[int], at: int) -> dict[float,
 
 def compared(cell: dict) -> Iterator[str]:
     """Yield the outputs that every run repeats; a measured one proves nothing."""
-    if "nbval-ignore-output" not in cell["metadata"].get("tags", []):
+    if is_compared(cell):
         yield from map(shown, cell["outputs"])
 
 

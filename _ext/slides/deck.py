@@ -1,4 +1,4 @@
-"""Read the Markdown source of a lesson's slides, with the standard library alone.
+"""Read the Markdown source of a lesson's slides, without pandoc.
 
 The maker, the tests and the page of the narration all read it here, so that they agree
 on what a slide is: a second-level heading, what is shown, and what is said.
@@ -9,7 +9,9 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+
+from alt_text import words_in
+from stored_outputs import is_compared
 
 TOOLS = [
     *("deck.py", "finish.py", "formulas.py", "layout.py", "look.py", "make.py"),
@@ -21,8 +23,6 @@ NOTES = re.compile(r"^::: notes\n(.*?)^:::[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 FIGURE = re.compile(r"\(figure:(\d+)\.(\d+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
-NOT_COMPARED = "nbval-ignore-output"
-SVG_TITLE = ".//{http://www.w3.org/2000/svg}title"
 
 
 class DeckError(ValueError):
@@ -109,16 +109,11 @@ def stored_figures(notebook: Path, *, measured: bool = True) -> list[str]:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     found = []
     for cell in cells:
-        compared = NOT_COMPARED not in cell.get("metadata", {}).get("tags", [])
+        as_drawn = measured or is_compared(cell)
         for output in cell.get("outputs", []):
             if svg := "".join(output.get("data", {}).get("image/svg+xml", "")):
-                found.append(svg if measured or compared else words_of(svg))
+                found.append(svg if as_drawn else words_in(svg))
     return found
-
-
-def words_of(svg: str) -> str:
-    """Return the <title> of a figure: what is seen, in words."""
-    return (ElementTree.fromstring(svg).findtext(SVG_TITLE) or "").strip()
 
 
 def read_deck(path: Path) -> Deck:

@@ -89,9 +89,7 @@ def add_footer(slide: Slide) -> None:
     for holder in slide.slide_layout.placeholders:
         if holder.element.ph.get("type") in ("ftr", "sldNum"):
             shape = copy.deepcopy(holder.element)
-            properties = shape.find(qn("p:spPr"))
-            for child in list(properties):
-                properties.remove(child)
+            del shape.find(qn("p:spPr"))[:]
             slide.shapes._spTree.append(shape)
 
 

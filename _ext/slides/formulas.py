@@ -18,10 +18,9 @@ from pptx.oxml.ns import _nsmap, qn
 
 from slides.deck import DeckError
 from slides.look import FORMULA, INK
+from slides.package import URIS
 
-_nsmap["a14"] = "http://schemas.microsoft.com/office/drawing/2010/main"
-_nsmap["m"] = "http://schemas.openxmlformats.org/officeDocument/2006/math"
-_nsmap["mc"] = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+_nsmap.update(URIS)
 SIZE = 26  # of a displayed formula [pt]
 LOOK = {
     "mathtext.fontset": "custom",

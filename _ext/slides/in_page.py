@@ -6,7 +6,6 @@ the narration, to be read.  Pictures come from the committed PDF, so that buildi
 needs neither pandoc nor LibreOffice.
 """
 
-import re
 from html import escape
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from markdown_it import MarkdownIt
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from video_on_click import VIDEO
 
 from slides.deck import Deck, DeckError, read_deck
 from slides.pictures import FOLDER, HEIGHT, WIDTH, draw_pages, picture_name
 
-VIDEO = re.compile(r"https://www\.bilibili\.com/video/BV\w+")
 VIEWER = """\
 <details class="slides"><summary>在页内看幻灯片（{count} 页）</summary>
 <div class="slides-viewer" tabindex="0" role="group" aria-label="幻灯片：{title}">

@@ -5,6 +5,9 @@ matplotlib: they are repeated here and a test compares them).  The fonts are the
 Windows and macOS, and Linux has replacements of the same width.
 """
 
+from pptx.oxml import parse_xml
+from pptx.oxml.ns import nsdecls
+from pptx.oxml.xmlchemy import BaseOxmlElement
 from pptx.util import Inches, Pt
 
 BLUE, ORANGE, INK, PAPER = "0072B2", "E69F00", "1A1A1A", "FCFCFA"
@@ -33,6 +36,17 @@ COLOURS = {
 }
 
 Box = tuple[int, int, int, int]
+
+
+def solid_fill(colour: str) -> str:
+    """Return the fill of a letter, line or shape; the namespace is the shape's."""
+    return f'<a:solidFill><a:srgbClr val="{colour}"/></a:solidFill>'
+
+
+def filled(colour: str) -> BaseOxmlElement:
+    """Return the same as an element that can stand by itself."""
+    fill = f"<a:fill {nsdecls('a')}>{solid_fill(colour)}</a:fill>"
+    return parse_xml(fill)[0]
 
 
 def level(depth: int, size: float, air: int = 8) -> str:

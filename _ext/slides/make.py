@@ -15,7 +15,6 @@ from slides.needs import missing
 
 ROOT = Path(__file__).parents[2]
 FROM = "markdown-smart-tex_math_single_backslash"
-PNG_ZOOM = 3  # 1.33 pixels a point, times this: sharp on a 4K screen
 
 
 def default_reference() -> bytes:
@@ -72,16 +71,12 @@ def make(deck: Deck) -> tuple[bytes, bytes]:
 
     Errors: DeckError for a deck that cannot be shown as it is written.
     """
-    import resvg_py
-
     from slides.finish import finish, for_print
     from slides.office import to_pdf
+    from slides.vectors import png_of
 
     figures = deck.figures()
-    pngs = {
-        name: bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=PNG_ZOOM, dpi=96))
-        for name, svg in figures.items()
-    }
+    pngs = {name: png_of(svg) for name, svg in figures.items()}
     with tempfile.TemporaryDirectory() as folder:
         drafted = from_pandoc(deck, pngs, Path(folder))
     finished = finish(deck, drafted, figures)

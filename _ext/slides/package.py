@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 LONG_AGO = (2000, 1, 1, 0, 0, 0)
 SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
-NAMESPACES = (
-    b'xmlns:a14="http://schemas.microsoft.com/office/drawing/2010/main" '
-    b'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
-)
+URIS = {  # of the prefixes that python-pptx does not know
+    "a14": "http://schemas.microsoft.com/office/drawing/2010/main",
+    "m": "http://schemas.openxmlformats.org/officeDocument/2006/math",
+    "mc": "http://schemas.openxmlformats.org/markup-compatibility/2006",
+}
+NAMESPACES = "".join(f'xmlns:{name}="{URIS[name]}" ' for name in ("a14", "mc")).encode()
 
 
 def rewrite(package: bytes, change: Callable[[str, bytes], bytes]) -> bytes:

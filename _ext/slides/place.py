@@ -82,13 +82,7 @@ def put_caption(piece: Piece, box: look.Box) -> None:
     body.find(qn("a:bodyPr")).set("anchor", "ctr")
     for run in body.iter(qn("a:rPr")):
         run.set("sz", str(int(CAPTION / Pt(1) * 100)))
-        run.insert(
-            0,
-            parse_xml(
-                f'<a:solidFill {nsdecls("a")}><a:srgbClr val="{look.GREY}"/>'
-                "</a:solidFill>"
-            ),
-        )
+        run.insert(0, look.filled(look.GREY))
 
 
 def move(shape: etree._Element, box: look.Box) -> None:
@@ -100,8 +94,7 @@ def move(shape: etree._Element, box: look.Box) -> None:
         if place is None:
             place = etree.Element(qn("a:xfrm"))
             properties.insert(0, place)
-    for child in list(place):
-        place.remove(child)
+    del place[:]
     left, top, width, height = (str(int(value)) for value in box)
     etree.SubElement(place, qn("a:off"), x=left, y=top)
     etree.SubElement(place, qn("a:ext"), cx=width, cy=height)
@@ -110,8 +103,7 @@ def move(shape: etree._Element, box: look.Box) -> None:
 def set_text_size(shape: etree._Element, size: float, air: int) -> None:
     """Style a text, placeholder or not, so that both look the same."""
     style = shape.find(f"{qn('p:txBody')}/{qn('a:lstStyle')}")
-    for child in list(style):
-        style.remove(child)
+    del style[:]
     levels = "".join(
         look.level(depth, value, air)
         for depth, value in enumerate((size, size - 2, size - 2), start=1)

@@ -30,6 +30,7 @@ from slides.look import (
     WIDTH,
     Box,
     level,
+    solid_fill,
 )
 
 
@@ -86,19 +87,14 @@ def _move(page: SlideMaster | SlideLayout, places: dict[int, Box], footer: str) 
         if box:
             shape.left, shape.top, shape.width, shape.height = box
         if box and kind not in ("ftr", "sldNum") and page.name != "Title Slide":
-            _clear(shape.element.txBody.find(qn("a:lstStyle")))
+            del shape.element.txBody.find(qn("a:lstStyle"))[:]
             body = shape.element.txBody.find(qn("a:bodyPr"))
-            _clear(body)
+            del body[:]
             for side in ("lIns", "rIns", "tIns", "bIns"):
                 body.set(side, "0")
             body.set("anchor", "ctr" if box == TITLE else "t")
         if kind == "ftr":
             shape.text_frame.text = footer
-
-
-def _clear(element: etree._Element) -> None:
-    for child in list(element):
-        element.remove(child)
 
 
 def _colour_theme(master: SlideMaster) -> None:
@@ -110,10 +106,10 @@ def _colour_theme(master: SlideMaster) -> None:
     scheme = theme.find(f".//{qn('a:clrScheme')}")
     for name, colour in COLOURS.items():
         element = scheme.find(qn(f"a:{name}"))
-        _clear(element)
+        del element[:]
         etree.SubElement(element, qn("a:srgbClr"), val=colour)
     for fonts in theme.iter(qn("a:majorFont"), qn("a:minorFont")):
-        _clear(fonts)
+        del fonts[:]
         for kind, face in (("latin", LATIN), ("ea", CHINESE), ("cs", LATIN)):
             etree.SubElement(fonts, qn(f"a:{kind}"), typeface=face)
     part._blob = etree.tostring(theme, xml_declaration=True, encoding="UTF-8")
@@ -132,7 +128,7 @@ def _style_text(master: SlideMaster) -> None:
         styles.replace(styles.find(qn(name)), new.find(qn(name)))
     for shape in master.placeholders:
         body = shape.element.txBody.find(qn("a:bodyPr"))
-        _clear(body)
+        del body[:]
         sides = dict.fromkeys(("lIns", "rIns", "tIns", "bIns"), "0")
         kind = shape.element.ph.get("type")
         anchor = "t" if kind == "body" else "ctr"
@@ -144,12 +140,11 @@ def _style_text(master: SlideMaster) -> None:
 
 def _footer_text(body: etree._Element, align: str) -> None:
     style = body.find(qn("a:lstStyle"))
-    _clear(style)
+    del style[:]
     style.append(
         parse_xml(
             f'<a:lvl1pPr {nsdecls("a")} algn="{align}"><a:defRPr sz="1200">'
-            f'<a:solidFill><a:srgbClr val="{GREY}"/></a:solidFill>'
-            "</a:defRPr></a:lvl1pPr>"
+            f"{solid_fill(GREY)}</a:defRPr></a:lvl1pPr>"
         )
     )
 
@@ -165,9 +160,8 @@ def _add_rectangle(page: SlideMaster | SlideLayout, box: Box, colour: str) -> No
             f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="{number}" name="Accent '
             f'{number}"/><p:cNvSpPr/><p:nvPr userDrawn="1"/></p:nvSpPr><p:spPr><a:xfrm>'
             f'<a:off x="{left}" y="{top}"/><a:ext cx="{width}" cy="{height}"/></a:xfrm>'
-            f'<a:prstGeom prst="rect"><a:avLst/></a:prstGeom><a:solidFill>'
-            f'<a:srgbClr val="{colour}"/></a:solidFill><a:ln><a:noFill/></a:ln>'
-            "</p:spPr></p:sp>"
+            f'<a:prstGeom prst="rect"><a:avLst/></a:prstGeom>{solid_fill(colour)}'
+            "<a:ln><a:noFill/></a:ln></p:spPr></p:sp>"
         ),
     )
 
@@ -189,11 +183,11 @@ def _dress_title_slide(layout: SlideLayout) -> None:
         body = shape.element.txBody
         body.find(qn("a:bodyPr")).set("anchor", anchor)
         style = body.find(qn("a:lstStyle"))
-        _clear(style)
+        del style[:]
         style.append(
             parse_xml(
                 f'<a:lvl1pPr {nsdecls("a")} marL="0" indent="0" algn="l"><a:buNone/>'
-                f'<a:defRPr sz="{size}" b="{bold}"><a:solidFill><a:srgbClr '
-                f'val="{WHITE}"/></a:solidFill></a:defRPr></a:lvl1pPr>'
+                f'<a:defRPr sz="{size}" b="{bold}">{solid_fill(WHITE)}</a:defRPr>'
+                "</a:lvl1pPr>"
             )
         )

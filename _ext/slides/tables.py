@@ -6,7 +6,7 @@ from pptx.oxml.ns import nsdecls, qn
 from pptx.shapes.graphfrm import GraphicFrame
 from pptx.util import Pt
 
-from slides.look import BLUE, INK
+from slides.look import BLUE, INK, filled, solid_fill
 from slides.measure import LINE, lines_of, text_of, width_of
 
 PADDING = Pt(9)  # left and right of the text of a cell
@@ -80,11 +80,7 @@ def _style_cell(cell: etree._Element, size: float, head: bool, last: bool) -> No
                 look.remove(fill)
             if head:
                 look.set("b", "1")
-            fill = parse_xml(
-                f"<a:solidFill {nsdecls('a')}><a:srgbClr "
-                f'val="{BLUE if head else INK}"/></a:solidFill>'
-            )
-            look.insert(0, fill)
+            look.insert(0, filled(BLUE if head else INK))
     old = cell.find(qn("a:tcPr"))
     if old is not None:
         cell.remove(old)
@@ -96,7 +92,7 @@ def _style_cell(cell: etree._Element, size: float, head: bool, last: bool) -> No
     cell.append(
         parse_xml(
             f'<a:tcPr {nsdecls("a")} marL="{PADDING}" marR="{PADDING}" marT="{Pt(4)}" '
-            f'marB="{Pt(4)}" anchor="ctr">{none}<a:lnB w="{width}"><a:solidFill>'
-            f'<a:srgbClr val="{colour}"/></a:solidFill></a:lnB><a:noFill/></a:tcPr>'
+            f'marB="{Pt(4)}" anchor="ctr">{none}<a:lnB w="{width}">{solid_fill(colour)}'
+            "</a:lnB><a:noFill/></a:tcPr>"
         )
     )

@@ -4,6 +4,7 @@ import io
 from xml.sax.saxutils import escape
 
 import resvg_py
+from alt_text import words_in
 from lxml import etree
 from pptx.opc.constants import RELATIONSHIP_TYPE as RT
 from pptx.opc.package import Part
@@ -12,12 +13,16 @@ from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls, qn
 from pptx.slide import Slide
 
-from slides.deck import words_of
 from slides.layout import Piece
 from slides.place import move
 
 SVG_BLIP = "http://schemas.microsoft.com/office/drawing/2016/SVG/main"
-PNG_ZOOM = 3
+PNG_ZOOM = 3  # 1.33 pixels a point, times this: sharp on a 4K screen
+
+
+def png_of(svg: str) -> bytes:
+    """Return the pixels of a vector picture."""
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=PNG_ZOOM, dpi=96))
 
 
 def svg_part(slide: Slide, name: str, svg: str) -> str:
@@ -47,7 +52,7 @@ def describe_pictures(slide: Slide, figures: dict[str, str]) -> None:
     for picture in slide.element.iter(qn("p:pic")):
         about = picture.find(f"{qn('p:nvPicPr')}/{qn('p:cNvPr')}")
         name = about.get("descr").rpartition("/")[2].removesuffix(".png")
-        about.set("descr", words_of(figures[name]))
+        about.set("descr", words_in(figures[name]))
         about.set("name", f"图 {name}")
         about.attrib.pop("title", None)
         attach_svg(
@@ -57,8 +62,8 @@ def describe_pictures(slide: Slide, figures: dict[str, str]) -> None:
 
 def formula_picture(slide: Slide, piece: Piece) -> etree._Element:
     """Return the picture of a displayed formula, where its shape stands."""
-    png = resvg_py.svg_to_bytes(svg_string=piece.formula, zoom=PNG_ZOOM, dpi=96)
-    _, relation = slide.part.get_or_add_image_part(io.BytesIO(bytes(png)))
+    png = io.BytesIO(png_of(piece.formula))
+    _, relation = slide.part.get_or_add_image_part(png)
     words = escape("".join(piece.shape.itertext()).strip(), {'"': "&quot;"})
     picture = parse_xml(
         f'<p:pic {nsdecls("p", "a", "r")}><p:nvPicPr><p:cNvPr id="1" name="公式" '

@@ -6,10 +6,13 @@ from dlsys_code.book.exercises_primitive_programs import PROGRAMS
 from dlsys_code.communication import cost, formulas
 from dlsys_code.communication.link import Link
 from dlsys_code.introduction.units import GB, MB, GiB, us
+from dlsys_code.primitive.contenders import COLLECTIVES
 
 LINK = Link(latency_s=5 * us, bandwidth=25 * GB)
 CROSSING = LINK.half_bandwidth_bytes * (3 - 2) / (2 - 3 / 4)  # four ranks
+BUS_FACTOR = COLLECTIVES["all_reduce"].bus_factor(8)
 A100 = GiB / 8203.9e-6 / GB  # algbw [GB/s]; Bekman (2024), all-reduce on 8 A100
+FLAT = cost.ring_all_reduce(8, 96 * MB // 4, 4).bytes_sent
 ACROSS = formulas.hierarchical_all_reduce(2, 4, 96 * MB // 4, 4)[1].bytes_sent * 8
 
 FUNCTIONS = {
@@ -68,12 +71,12 @@ NUMBERS = {
         ],
     ),
     "bus_bandwidth": Question(
-        value=A100 * 2 * 7 / 8,
+        value=A100 * BUS_FACTOR,
         unit="GB/s",
         near={
             A100: "这是算法带宽，还要乘 2(p-1)/p",
             A100 * 2: "系数是 2(p-1)/p，不是 2",
-            A100 * 2 * 7 / 8 * GB / GiB: "GB 是 10 的 9 次方字节，不是 GiB",
+            A100 * BUS_FACTOR * GB / GiB: "GB 是 10 的 9 次方字节，不是 GiB",
         },
         hints=[
             "先求算法带宽，再乘全归约的系数（第 7 节）。",
@@ -88,7 +91,7 @@ NUMBERS = {
             ACROSS / 8: "这是一个 rank 跨机发的，8 个 rank 都发",
             ACROSS * 2: "跨机的只有机内归约散发之后的半份",
             ACROSS / 2: "只算了跨机的归约散发，后面还有全收集",
-            4 * 2 * 7 / 8 * 96 * MB: "这是顺次的环，它在四处跨机",
+            4 * FLAT: "这是顺次的环，它在四处跨机",
         },
         hints=[
             "机内归约散发之后，每个 rank 手里有多少字节？",

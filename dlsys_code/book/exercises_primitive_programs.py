@@ -49,14 +49,13 @@ def there_and_back(p: int, count: int, item: int) -> Cost:
 
 def least_there_and_back(p: int, count: int, item: int) -> Cost:
     """The bounds on an all-gather and on a reduce-scatter, one after the other."""
-    return together(
-        bounds.all_gather(p, count, item), bounds.reduce_scatter(p, count, item)
-    )
+    return bounds.all_gather(p, count, item) + bounds.reduce_scatter(p, count, item)
 
 
 def in_two_levels(p: int, count: int, item: int) -> Cost:
     """Pairs, then rings across them: the bytes of a ring in fewer rounds."""
-    return together(*formulas.hierarchical_all_reduce(2, p // 2, count, item))
+    inside, across = formulas.hierarchical_all_reduce(2, p // 2, count, item)
+    return inside + across
 
 
 def along_a_chain(p: int, count: int, item: int) -> Cost:
@@ -66,15 +65,6 @@ def along_a_chain(p: int, count: int, item: int) -> Cost:
         rounds=rounds,
         bytes_sent=count * item,
         serial_bytes=rounds * cost.ring_chunk(p, count) * item,
-    )
-
-
-def together(first: Cost, second: Cost) -> Cost:
-    """One after the other."""
-    return Cost(
-        rounds=first.rounds + second.rounds,
-        bytes_sent=first.bytes_sent + second.bytes_sent,
-        serial_bytes=first.serial_bytes + second.serial_bytes,
     )
 
 

@@ -16,6 +16,7 @@ from dlsys_code.book.exercises import Call, Program, Task, Verdict
 from dlsys_code.book.exercises_diagnosis import of_results
 from dlsys_code.book.exercises_messages import of_a_right_result
 from dlsys_code.communication import cost
+from dlsys_code.communication.formulas import core_ranks
 from dlsys_code.world import RankError, Trace, World
 
 LIMIT_S = 5.0  # of one call
@@ -146,7 +147,11 @@ def so_far(tried: Sequence[tuple[int, int]]) -> list[str]:
     if not passed:
         return []
     lines = [f"前面 {shown(passed)}都对"]
-    if len(passed) > 1 and p & (p - 1) and not any(q & (q - 1) for q, _ in passed):
+    if (
+        len(passed) > 1
+        and core_ranks(p) < p
+        and all(core_ranks(q) == q for q, _ in passed)
+    ):
         lines.append("只对了 rank 数是 2 的幂的")
     if count % p and not any(k % q for q, k in passed):
         lines.append("只对了个数能被 rank 数整除的")

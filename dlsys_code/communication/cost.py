@@ -37,6 +37,15 @@ class Cost:
     serial_bytes: int
     serial_reduced: int = 0
 
+    def __add__(self, then: "Cost") -> "Cost":
+        """Return the cost of two parts, one after the other, with one busiest rank."""
+        return Cost(
+            rounds=self.rounds + then.rounds,
+            bytes_sent=self.bytes_sent + then.bytes_sent,
+            serial_bytes=self.serial_bytes + then.serial_bytes,
+            serial_reduced=self.serial_reduced + then.serial_reduced,
+        )
+
     def time_s(self, link: Link, *, reduce_s_per_byte: float = 0.0) -> float:
         """Return the price on links like `link`, all idle, and a rate of adding [s]."""
         return (
@@ -134,10 +143,4 @@ def ring_all_reduce(p: int, count: int, item: int) -> Cost:
 
     The count is exact also where p does not divide it: chunks are rounded up.
     """
-    first, second = ring_reduce_scatter(p, count, item), ring_all_gather(p, count, item)
-    return Cost(
-        rounds=first.rounds + second.rounds,
-        bytes_sent=first.bytes_sent + second.bytes_sent,
-        serial_bytes=first.serial_bytes + second.serial_bytes,
-        serial_reduced=first.serial_reduced,
-    )
+    return ring_reduce_scatter(p, count, item) + ring_all_gather(p, count, item)

@@ -101,12 +101,7 @@ def tree_gather(p: int, count: int, item: int) -> Cost:
 
 def scatter_allgather_broadcast(p: int, count: int, item: int) -> Cost:
     """Return the cost of `primitive.rooted.broadcast`: the root sends in both parts."""
-    first, second = tree_scatter(p, count, item), ring_all_gather(p, count, item)
-    return Cost(
-        rounds=first.rounds + second.rounds,
-        bytes_sent=first.bytes_sent + second.bytes_sent,
-        serial_bytes=first.serial_bytes + second.serial_bytes,
-    )
+    return tree_scatter(p, count, item) + ring_all_gather(p, count, item)
 
 
 def pairwise_all_to_all(p: int, count: int, item: int) -> Cost:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from rules import text_cells
+from template import by_heading
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "04_AICluster" / "04.primitive.ipynb"
@@ -34,9 +36,8 @@ class OnThePage:
 
 def section() -> str:
     """The text of the exercises, up to the next section."""
-    cells = nbformat.read(CHAPTER, as_version=4).cells
-    page = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    return re.split(r"^## ", page.partition("\n## 习题\n")[2], flags=re.MULTILINE)[0]
+    cells = text_cells(nbformat.read(CHAPTER, as_version=4))
+    return by_heading("\n\n".join(cell.source for cell in cells))["习题"]
 
 
 def read() -> dict[str, OnThePage]:

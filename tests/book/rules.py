@@ -46,13 +46,12 @@ def tags(cell: NotebookNode) -> list[str]:
 
 def directives(notebook: NotebookNode) -> Iterator[str]:
     """JupyterLab and GitHub would show the markup of a directive or a role."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
-                if line.startswith(":::") or re.match(r"\s*(```+|~~~+)\{", line):
-                    yield f"directive in a text cell: {line}"
-                if role := re.search(r"\{[\w:+-]+\}`[^`]*`", line):
-                    yield f"role in a text cell: {role.group()}"
+    for cell in text_cells(notebook):
+        for line in cell.source.splitlines():
+            if line.startswith(":::") or re.match(r"\s*(```+|~~~+)\{", line):
+                yield f"directive in a text cell: {line}"
+            if role := re.search(r"\{[\w:+-]+\}`[^`]*`", line):
+                yield f"role in a text cell: {role.group()}"
 
 
 def lengths(notebook: NotebookNode) -> Iterator[str]:

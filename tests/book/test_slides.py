@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pypdfium2
 import pytest
+from alt_text import words_in
 from pptx import Presentation
 from pypdfium2 import raw
 from slides import deck as decks
@@ -175,7 +176,7 @@ def test_pictures_on_slides_have_words(made):
     pictures = [s for slide in made.slides() for s in slide.shapes if "图" in s.name]
     assert len(pictures) == len(re.findall(r"\(figure:", made.source.path.read_text()))
     words = [p._element.nvPicPr.cNvPr.get("descr") for p in pictures]
-    assert set(words) == set(map(decks.words_of, made.source.figures().values()))
+    assert set(words) == set(map(words_in, made.source.figures().values()))
 
 
 def test_every_letter_of_the_pdf_lies_within_the_margin(made):
