@@ -38,7 +38,7 @@ DAMAGE = [  # pattern, instead, what is then said
         "延伸阅读: 4 entries",
     ),
     (r"读完约两小时", "不长", "how long"),
-    (r"约 40 秒", "不久", "how long"),
+    (r"约 \d+ 秒", "不久", "how long"),
 ]
 
 
