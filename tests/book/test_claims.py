@@ -26,8 +26,9 @@ def test_a_number_that_is_changed_loses_its_ground(path):
     """Of those read from a cell the long ones: a short one is there by chance."""
     cells = nbformat.read(path, as_version=4).cells
     read = [c for c in claims(cells) if c.ground.startswith("cell") and len(c.text) > 2]
-    assert len(read) > 5
-    for claim in read:
+    spelled = [c for c in read if c.text in cells[c.cell]["source"]]  # 10^8 is not
+    assert len(spelled) > 5
+    for claim in spelled:
         changed = claim.text[:-1] + str((int(claim.text[-1]) + 5) % 10)
         source = cells[claim.cell]["source"].replace(claim.text, changed)
         other = [*cells]
