@@ -16,12 +16,15 @@ Source: S. Arnold, "Writing distributed applications with PyTorch", PyTorch tuto
 where the function has its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
+
+from dlsys_code.introduction import serial
+from dlsys_code.world import compute
 
 
 def torch_sum(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -50,3 +53,40 @@ def average_gradients(
             if mine is None:
                 mine = torch.zeros_like(parameter)
             parameter.grad = all_reduce(mine, group) / group.size()
+
+
+def share(recipe: serial.Recipe, group: ProcessGroup) -> range:
+    """Return the numbers of this rank's samples: equal shares, in rank order.
+
+    Errors: ValueError when the ranks do not divide the batch.
+    """
+    p, r = group.size(), group.rank()
+    if recipe.batch % p:
+        raise ValueError(f"{p} ranks cannot share {recipe.batch} samples evenly")
+    each = recipe.batch // p
+    return range(r * each, (r + 1) * each)
+
+
+def train(
+    recipe: serial.Recipe, text: Tensor, group: ProcessGroup, *, steps: int
+) -> Iterator[float]:
+    """Yield the loss of this rank's samples of each step; the batch's is their mean.
+
+    As `serial.train`, but for two lines: a rank reads its share, and gradients are
+    averaged before the update.
+    """
+    model = serial.fresh_model(recipe)
+    optimizer = serial.adamw(model, recipe)
+    mine = share(recipe, group)
+    for step in range(steps):
+        inputs, targets = serial.batch(recipe, text, step, mine)
+        with compute("forward"):
+            loss = serial.mean_loss(model, inputs, targets)
+        value = serial.finite(loss, step)
+        with compute("backward"):
+            loss.backward()
+        average_gradients(model, group)
+        with compute("optimizer"):
+            optimizer.step()
+            optimizer.zero_grad()
+        yield value
