@@ -36,7 +36,7 @@ class Recipe:
     model: GPTConfig = GPTConfig()
     batch: int = 8
     sequence: int = 128
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     seed: int = 0
     dtype: torch.dtype = torch.float32
