@@ -1,4 +1,4 @@
-"""The exercises as a reader meets them: text, hints and right answers of chapter 4.
+"""The exercises as a reader meets them: text, hints and right answers of each chapter.
 
 The page is the one source of right answers.  They are run as a reader would run them:
 in the order of the page, with the names that the chapter's cells have imported.
@@ -14,7 +14,7 @@ from rules import text_cells
 from template import by_heading
 
 ROOT = Path(__file__).parents[2]
-CHAPTER = ROOT / "04_AICluster" / "04.primitive.ipynb"
+CHAPTERS = sorted((ROOT / "04_AICluster").glob("*.ipynb"))
 HEAD = re.compile(r"^\*\*习题 (\d+\.\d+)\*\* (.*?) `(\w+)`：", re.MULTILINE)
 FOLD = re.compile(
     r"<details><summary>(.*?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL
@@ -34,15 +34,15 @@ class OnThePage:
     solution: str
 
 
-def section() -> str:
-    """The text of the exercises, up to the next section."""
-    cells = text_cells(nbformat.read(CHAPTER, as_version=4))
+def section(chapter: Path) -> str:
+    """The text of a chapter's exercises, up to the next section."""
+    cells = text_cells(nbformat.read(chapter, as_version=4))
     return by_heading("\n\n".join(cell.source for cell in cells))["习题"]
 
 
-def read() -> dict[str, OnThePage]:
-    """Every exercise of the page by name, in order."""
-    _, *parts = HEAD.split(section())
+def read(chapter: Path) -> dict[str, OnThePage]:
+    """Every exercise of a page by name, in order."""
+    _, *parts = HEAD.split(section(chapter))
     found = {}
     for number, stars, name, text in zip(*[iter(parts)] * 4, strict=True):
         folds = FOLD.findall(text)
@@ -63,9 +63,9 @@ def read() -> dict[str, OnThePage]:
     return found
 
 
-def names_of_the_chapter() -> tuple[str, set[str]]:
+def names_of_the_chapter(chapter: Path) -> tuple[str, set[str]]:
     """The imports of the chapter's code cells, and all names that the cells bind."""
-    cells = nbformat.read(CHAPTER, as_version=4).cells
+    cells = nbformat.read(chapter, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     body = ast.parse(code).body
     imports = [line for line in body if isinstance(line, ast.Import | ast.ImportFrom)]
@@ -78,12 +78,12 @@ def names_of_the_chapter() -> tuple[str, set[str]]:
     return "\n".join(map(ast.unparse, imports)), bound
 
 
-def answers() -> dict[str, object]:
+def answers(chapter: Path) -> dict[str, object]:
     """What each solution gives: a function of that name, or its last expression."""
     names: dict[str, object] = {"__name__": "__main__"}
-    exec(names_of_the_chapter()[0], names)
+    exec(names_of_the_chapter(chapter)[0], names)
     found = {}
-    for name, exercise in read().items():
+    for name, exercise in read(chapter).items():
         *before, last = ast.parse(exercise.solution).body
         if isinstance(last, ast.Expr):
             numbers = dict(names)  # alpha and the like are for this exercise alone

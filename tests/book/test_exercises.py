@@ -16,7 +16,8 @@ from dlsys_code.book.exercises import Question
 from dlsys_code.world import World
 
 cloudpickle.register_pickle_by_value(mistakes)  # as a notebook's functions are
-ON_THE_PAGE = page.read()
+PAGES = {chapter: page.read(chapter) for chapter in page.CHAPTERS}
+ON_THE_PAGE = {name: each for found in PAGES.values() for name, each in found.items()}
 QUESTIONS = [n for n, exercise in EXERCISES.items() if isinstance(exercise, Question)]
 SHOWN = {  # cost against the bound
     "circle": "\n5 个 rank 时 3 轮（下界 3），最忙的发 24 字节（下界 24）",
@@ -40,11 +41,17 @@ def warm():
         yield
 
 
-def test_the_page_has_the_exercises_that_are_checked():
+def test_the_pages_have_the_exercises_that_are_checked():
     assert list(ON_THE_PAGE) == list(EXERCISES)
-    assert len(EXERCISES) >= 15
-    numbers = [f"4.{k}" for k in range(1, len(EXERCISES) + 1)]
-    assert [exercise.number for exercise in ON_THE_PAGE.values()] == numbers
+    assert sum(map(len, PAGES.values())) == len(EXERCISES)
+
+
+@pytest.mark.parametrize("chapter", PAGES, ids=lambda path: path.name)
+def test_the_exercises_of_a_page_are_numbered(chapter):
+    found = PAGES[chapter].values()
+    assert len(found) >= 10
+    numbers = [f"{int(chapter.name[:2])}.{k}" for k in range(1, len(found) + 1)]
+    assert [exercise.number for exercise in found] == numbers
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -58,14 +65,16 @@ def test_an_exercise_on_the_page_is_whole(name):
     assert max(map(len, exercise.solution.splitlines())) <= 88
 
 
-def test_a_solution_leaves_the_names_of_the_chapter_alone():
-    _, bound = page.names_of_the_chapter()
-    functions = set(EXERCISES) - set(QUESTIONS)
+@pytest.mark.parametrize("chapter", PAGES, ids=lambda path: path.name)
+def test_a_solution_leaves_the_names_of_the_chapter_alone(chapter):
+    _, bound = page.names_of_the_chapter(chapter)
+    functions = set(PAGES[chapter]) - set(QUESTIONS)
     assert not functions & bound
 
 
-def test_the_section_keeps_the_rules_of_prose():
-    for line in autocorrect_py.lint_for(page.section(), "markdown").lines:
+@pytest.mark.parametrize("chapter", PAGES, ids=lambda path: path.name)
+def test_the_section_keeps_the_rules_of_prose(chapter):
+    for line in autocorrect_py.lint_for(page.section(chapter), "markdown").lines:
         assert line.old == line.new
 
 
@@ -98,7 +107,8 @@ def test_every_exercise_has_a_likely_mistake():
 
 def test_the_ring_to_be_mended_is_right_but_moves_p_times_the_bytes():
     names = {"__name__": "__main__"}
-    exec(page.names_of_the_chapter()[0], names)
+    chapter = next(path for path, found in PAGES.items() if "mended_ring" in found)
+    exec(page.names_of_the_chapter(chapter)[0], names)
     exec(ON_THE_PAGE["mended_ring"].given, names)
     verdict = check("mended_ring", names["mended_ring"])
     assert "4 个 rank" in str(verdict)
