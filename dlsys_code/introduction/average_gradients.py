@@ -68,12 +68,17 @@ def share(recipe: serial.Recipe, group: ProcessGroup) -> range:
 
 
 def train(
-    recipe: serial.Recipe, text: Tensor, group: ProcessGroup, *, steps: int
+    recipe: serial.Recipe,
+    text: Tensor,
+    group: ProcessGroup,
+    *,
+    steps: int,
+    average: Callable[[nn.Module, ProcessGroup], None] = average_gradients,
 ) -> Iterator[float]:
     """Yield the loss of this rank's samples of each step; the batch's is their mean.
 
     As `serial.train`, but for two lines: a rank reads its share, and gradients are
-    averaged before the update.
+    averaged before the update.  average: does that.
     """
     model = serial.fresh_model(recipe)
     optimizer = serial.adamw(model, recipe)
@@ -85,7 +90,7 @@ def train(
         value = serial.finite(loss, step)
         with compute("backward"):
             loss.backward()
-        average_gradients(model, group)
+        average(model, group)
         with compute("optimizer"):
             optimizer.step()
             optimizer.zero_grad()
