@@ -1,0 +1,111 @@
+"""Parameters and FLOPs by formula are those of the real model, to the last one."""
+
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from torch.utils.flop_counter import FlopCounterMode
+
+from dlsys_code.introduction import budget, published
+from dlsys_code.introduction.gpt import GPT, GPTConfig, explicit_attention
+
+# Names that cut the last digit off, and one that rounds to tens.
+CUT = {"LLaMA 65B", "Llama 3 70B", "Llama 3 405B"}
+TENS = {"Llama 2 70B"}
+
+
+@st.composite
+def configs(draw) -> GPTConfig:
+    groups = draw(st.integers(1, 3))
+    heads = groups * draw(st.integers(1, 3))
+    return GPTConfig(
+        vocabulary=draw(st.integers(2, 40)),
+        width=heads * 2 * draw(st.integers(1, 4)),
+        layers=draw(st.integers(1, 3)),
+        heads=heads,
+        key_value_heads=groups,
+        hidden=draw(st.integers(1, 30)),
+        tied=draw(st.booleans()),
+    )
+
+
+def counted(model: torch.nn.Module, tokens: torch.Tensor) -> tuple[int, int]:
+    """FLOPs of the forward and of the backward pass, by torch."""
+    with FlopCounterMode(display=False) as forward:
+        loss = model(tokens).sum()
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    return forward.get_total_flops(), backward.get_total_flops()
+
+
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(config=configs())
+def test_every_parameter_is_counted_once(config):
+    model = GPT(config)
+    parts = budget.parameters(config)
+    assert parts.total == sum(x.numel() for x in model.parameters())
+    by_name = {
+        "embedding": r"embed",
+        "projections": ".attention.",
+        "feed_forward": "feed_forward",
+        "norms": "norm",
+        "head": "head",
+    }
+    for part, mark in by_name.items():
+        sizes = [x.numel() for name, x in model.named_parameters() if mark in name]
+        assert getattr(parts, part) == sum(sizes)
+
+
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(config=configs(), b=st.integers(1, 3), T=st.integers(1, 9))
+def test_flops_are_those_that_torch_counts(config, b, T):
+    """The embedding is a look-up, yet its output has a gradient: exactly twice."""
+    model = GPT(config, attention=explicit_attention)
+    forward, backward = counted(model, torch.zeros(b, T, dtype=torch.long))
+    flops = budget.forward_flops(config, T)
+    assert forward == b * T * flops.total
+    assert backward == 2 * forward
+    assert forward + backward == b * T * flops.step()
+
+
+def test_recomputation_runs_the_blocks_once_more():
+    config, b, T = GPTConfig(layers=3, tied=False), 2, 24
+    model = GPT(config, attention=explicit_attention)
+    for block in model.blocks:
+        plain = block.forward
+        block.forward = lambda *x, plain=plain: checkpoint(
+            plain, *x, use_reentrant=False
+        )
+    with set_checkpoint_early_stop(False):
+        forward, backward = counted(model, torch.zeros(b, T, dtype=torch.long))
+    step = budget.forward_flops(config, T).step(recompute=True)
+    assert forward + backward == b * T * step
+
+
+@pytest.mark.parametrize("row", published.load("models"), ids=lambda row: row["name"])
+def test_sizes_of_llamas_are_those_that_were_published(row):
+    """Their block is this book's, with a head of its own.
+
+    Checkpoints of Llama 2 store the d / 2 rates of rotation of every layer too.
+    """
+    sizes = {name: row[name] for name in GPTConfig.__annotations__ if name in row}
+    config = GPTConfig(**sizes, tied=False)
+    total = budget.parameters(config).total
+    rates = config.layers * config.head_width // 2 if row["stored_rates"] else 0
+    assert row["stored"] in (None, total + rates)
+    printed = Decimal(row["billions"])
+    last_digit = 1 if row["name"] in TENS else printed.as_tuple().exponent
+    rounding = ROUND_DOWN if row["name"] in CUT else ROUND_HALF_UP
+    billions = Decimal(total).scaleb(-9)
+    assert billions.quantize(Decimal(1).scaleb(last_digit), rounding) == printed
+
+
+def test_torch_does_not_see_the_fused_kernel_on_the_cpu():
+    """So the book counts with attention written out."""
+    config, T = GPTConfig(), 16
+    forward, _ = counted(GPT(config), torch.zeros(1, T, dtype=torch.long))
+    flops = budget.forward_flops(config, T)
+    assert forward == T * (flops.total - flops.scores)
