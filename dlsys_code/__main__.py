@@ -1,19 +1,25 @@
 """The commands of the book::
 
+python -m dlsys_code train             train the small GPT, on one rank or more
 python -m dlsys_code doctor            what this machine can do for the book
-python -m dlsys_code bench COLLECTIVE  our collectives in a race against torch's
+python -m dlsys_code bench COLLECTIVE  race our collectives against torch's
 """
 
 import argparse
 import sys
 
-from dlsys_code.book import doctor, race
+from dlsys_code.book import doctor, race, training
 
 
 def main() -> int:
     """Run the command that the arguments name; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m dlsys_code")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train", help="train the small GPT, on one rank or more"
+    )
+    training.add_arguments(train)
+    train.set_defaults(run=lambda args: training.main(train, args))
     look = commands.add_parser("doctor", help="what this machine can do for the book")
     look.set_defaults(run=lambda args: doctor.main())
     bench = commands.add_parser("bench", help="race our collectives against torch's")
