@@ -55,11 +55,12 @@ class Task:
 class Puzzle:
     """A function to write that needs no ranks.
 
-    cases: arguments to try.  fault: what is wrong with the answer to one of them, in
-    Chinese; "" for a right answer.  shown: the arguments of a case, for the reader.
+    cases: arguments to try, or what makes them.  fault: what is wrong with the answer
+    to one of them, in Chinese; "" for a right answer.  shown: the arguments of a case,
+    for the reader.
     """
 
-    cases: Sequence[tuple]
+    cases: Sequence[tuple] | Callable[[], Sequence[tuple]]
     fault: Callable[..., str]
     shown: Callable[..., str]
     hints: Sequence[str]
@@ -111,11 +112,12 @@ def close(a: float, b: float) -> bool:
 
 def judge_function(puzzle: Puzzle, mine: Callable) -> Verdict:
     """Call a reader's function for every case, until one goes wrong."""
-    for case in puzzle.cases:
+    cases = puzzle.cases() if callable(puzzle.cases) else puzzle.cases
+    for case in cases:
         try:
             fault = puzzle.fault(mine(*case), *case)
         except Exception as error:  # whatever a reader's code may raise
             fault = f"抛出异常 {type(error).__name__}: {error}"
         if fault:
             return Verdict(False, [puzzle.shown(*case), fault])
-    return Verdict(True, [f"试了 {len(puzzle.cases)} 组参数，都对"])
+    return Verdict(True, [f"试了 {len(cases)} 组参数，都对"])

@@ -55,15 +55,23 @@ def average_gradients(
             parameter.grad = all_reduce(mine, group) / group.size()
 
 
+def samples_each(recipe: serial.Recipe, p: int) -> int:
+    """Return how many samples of a step each of p ranks has.
+
+    Who starts the ranks can ask before there are any.
+    Errors: ValueError when the ranks do not divide the batch.
+    """
+    if recipe.batch % p:
+        raise ValueError(f"{p} ranks cannot share {recipe.batch} samples evenly")
+    return recipe.batch // p
+
+
 def share(recipe: serial.Recipe, group: ProcessGroup) -> range:
     """Return the numbers of this rank's samples: equal shares, in rank order.
 
     Errors: ValueError when the ranks do not divide the batch.
     """
-    p, r = group.size(), group.rank()
-    if recipe.batch % p:
-        raise ValueError(f"{p} ranks cannot share {recipe.batch} samples evenly")
-    each = recipe.batch // p
+    each, r = samples_each(recipe, group.size()), group.rank()
     return range(r * each, (r + 1) * each)
 
 

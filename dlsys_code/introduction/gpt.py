@@ -20,6 +20,7 @@ Llama.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -161,8 +162,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """A decoder-only transformer.
 
-    seed: of the initial weights, which are the same on every rank, device and dtype up
-    to rounding.  attention: `fused_attention` or `explicit_attention`.
+    seed: of the initial weights, the same on every rank and device, in float32 and 64;
+    torch's own random numbers stay where they are.  attention: `fused_attention` or
+    `explicit_attention`.
     """
 
     def __init__(
@@ -174,12 +176,13 @@ class GPT(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocabulary, config.width)
-        self.blocks = nn.ModuleList(
-            Block(config, attention) for _ in range(config.layers)
-        )
-        self.norm = nn.RMSNorm(config.width, config.epsilon)
-        self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+        with untouched_random_numbers():  # torch's layers draw weights of their own
+            self.embed = nn.Embedding(config.vocabulary, config.width)
+            self.blocks = nn.ModuleList(
+                Block(config, attention) for _ in range(config.layers)
+            )
+            self.norm = nn.RMSNorm(config.width, config.epsilon)
+            self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         if config.tied:
             self.head.weight = self.embed.weight
         initialise_(self, seed)
@@ -199,7 +202,8 @@ def initialise_(model: GPT, seed: int) -> None:
 
     Each of the 2 L additions has its share of the width, so that the stream's size does
     not grow with the depth (Radford et al., "Language models are unsupervised multitask
-    learners", OpenAI 2019).  Gains of the norms are left at 1.
+    learners", OpenAI 2019).  Gains of the norms are left at 1.  Values are rounded to
+    float32 first, so a model in float64 starts from the same ones.
     """
     draw = torch.Generator().manual_seed(seed)
     narrower = (2 * model.config.layers) ** -0.5
@@ -209,4 +213,10 @@ def initialise_(model: GPT, seed: int) -> None:
             values = torch.randn(
                 weight.shape, generator=draw, dtype=torch.float64, device="cpu"
             )
-            weight.copy_(0.02 * (narrower if adds else 1.0) * values)
+            weight.copy_((0.02 * (narrower if adds else 1.0) * values).float())
+
+
+def untouched_random_numbers() -> AbstractContextManager:
+    """Put torch's generators back, of the CPU and of the default device, at the end."""
+    device = torch.get_default_device()
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])

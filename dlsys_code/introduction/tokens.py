@@ -48,8 +48,8 @@ def as_tokens(text: bytes) -> Tensor:
     return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
 
-def start(text: Tensor, T: int, *, seed: int, step: int, sample: int) -> int:
-    """Return where a sample of T + 1 bytes starts in the text.
+def places(text: Tensor, T: int) -> int:
+    """Return at how many places of the text a sample of T + 1 bytes can start.
 
     Errors: ValueError when the text is shorter than one sample.
     """
@@ -57,8 +57,16 @@ def start(text: Tensor, T: int, *, seed: int, step: int, sample: int) -> int:
         raise ValueError(
             f"a sample has {T} + 1 bytes, but the text has only {len(text)}"
         )
+    return len(text) - T
+
+
+def start(text: Tensor, T: int, *, seed: int, step: int, sample: int) -> int:
+    """Return where a sample of T + 1 bytes starts in the text.
+
+    Errors: ValueError when the text is shorter than one sample.
+    """
     # Random hashes a string by SHA-512: alike on every machine and in every process.
-    return random.Random(f"{seed}/{step}/{sample}").randrange(len(text) - T)
+    return random.Random(f"{seed}/{step}/{sample}").randrange(places(text, T))
 
 
 def batch(

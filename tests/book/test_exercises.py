@@ -8,6 +8,7 @@ import autocorrect_py
 import cloudpickle
 import exercises_on_the_page as page
 import mistakes
+import mistakes_introduction
 import pytest
 
 from dlsys_code.book import exercises_running
@@ -16,6 +17,8 @@ from dlsys_code.book.exercises import Question
 from dlsys_code.world import World
 
 cloudpickle.register_pickle_by_value(mistakes)  # as a notebook's functions are
+RIGHT = mistakes_introduction.RIGHT | mistakes.RIGHT
+SAID = mistakes_introduction.SAID + mistakes.SAID
 PAGES = {chapter: page.read(chapter) for chapter in page.CHAPTERS}
 ON_THE_PAGE = {name: each for found in PAGES.values() for name, each in found.items()}
 QUESTIONS = [n for n, exercise in EXERCISES.items() if isinstance(exercise, Question)]
@@ -80,15 +83,15 @@ def test_the_section_keeps_the_rules_of_prose(chapter):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_solution_is_right(name, warm):
-    verdict = check(name, mistakes.RIGHT[name])
+    verdict = check(name, RIGHT[name])
     assert str(verdict).startswith("对："), verdict
     assert SHOWN.get(name, "") in str(verdict)
 
 
 @pytest.mark.parametrize(
     ("name", "mine", "said"),
-    mistakes.SAID,
-    ids=[mine.__name__ for _, mine, _ in mistakes.SAID],
+    SAID,
+    ids=[mine.__name__ for _, mine, _ in SAID],
 )
 def test_a_likely_mistake_is_called_by_its_name(name, mine, said, warm):
     verdict = check(name, mine, limit_s=LIMIT_S)
@@ -100,7 +103,7 @@ def test_a_likely_mistake_is_called_by_its_name(name, mine, said, warm):
 
 
 def test_every_exercise_has_a_likely_mistake():
-    made = {name for name, _, _ in mistakes.SAID} | {"mended_ring"}
+    made = {name for name, _, _ in SAID} | {"mended_ring"}
     assert made == set(EXERCISES) - set(QUESTIONS)
     assert all(EXERCISES[name].near for name in QUESTIONS)
 

@@ -1,14 +1,20 @@
 """Averaged gradients are the whole batch's, on real ranks and in float64."""
 
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from dlsys_code.introduction import average_gradients as parallel
+from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.average_gradients import average_gradients, torch_sum
+from dlsys_code.introduction.gpt import GPTConfig
+from dlsys_code.introduction.serial import Recipe
 from dlsys_code.primitive import halving, ring, tree
+from dlsys_code.world import RankError
 
 SAMPLES = 840  # divisible by 1 to 8
 
@@ -95,3 +101,90 @@ def test_all_ranks_have_the_same_bits(world):
     first, *others = world(6)(one_share, halving.all_reduce, None)
     for other in others:
         assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+# ------------------------------------------------------------ a whole run
+
+STEPS = 4
+MODEL = GPTConfig(
+    vocabulary=256, width=24, layers=2, heads=6, key_value_heads=3, hidden=20
+)
+
+
+def recipe(batch: int, *, tied: bool = True) -> Recipe:
+    model = GPTConfig(**vars(MODEL) | {"tied": tied})
+    return Recipe(model=model, batch=batch, sequence=9, dtype=torch.float64)
+
+
+def run(how: Recipe, text: Tensor, steps: int) -> tuple[list[float], list[Tensor]]:
+    """This rank's losses, and its weights after the last step."""
+    model = serial.fresh_model(how)
+    with mock.patch.object(serial, "fresh_model", return_value=model):
+        losses = list(parallel.train(how, text, dist.group.WORLD, steps=steps))
+    return losses, [x.detach() for x in model.parameters()]
+
+
+@pytest.fixture(scope="module")
+def text() -> Tensor:
+    return tokens.documentation()[:20_000]
+
+
+def serial_run(how: Recipe, text: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The losses of one process, and its weights after the last step."""
+    model = serial.fresh_model(how)
+    with mock.patch.object(serial, "fresh_model", return_value=model):
+        losses = list(serial.train(how, text, steps=STEPS))
+    return torch.tensor(losses, dtype=torch.float64), list(model.parameters())
+
+
+SHARED = [(1, 8), (2, 8), (4, 8), (8, 8), (3, 12), (6, 12)]  # ranks, batch
+
+
+@pytest.mark.parametrize(("p", "batch"), SHARED)
+def test_ranks_learn_what_one_process_learns(world, text, p, batch):
+    expected, weights = serial_run(recipe(batch), text)
+    (first, *others) = world(p)(run, recipe(batch), text, STEPS)
+    losses = torch.tensor([own for own, _ in (first, *others)], dtype=torch.float64)
+    torch.testing.assert_close(losses.mean(0), expected, rtol=0, atol=1e-12)
+    assert expected.diff().abs().min() > 1e-3
+    for _, other in others:
+        assert all(map(torch.equal, first[1], other))
+    for mine, whole in zip(first[1], weights, strict=True):
+        # AdamW divides by the root of g^2: where g is nearly 0 it blows rounding up.
+        torch.testing.assert_close(mine, whole, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_step_moves_every_parameter_once(world, text, tied, steps):
+    how = recipe(6, tied=tied)
+    weights = list(serial.fresh_model(how).parameters())
+    trace = world(3).trace(run, how, text, steps)
+    for rank in range(3):
+        calls = [e for e in trace.events if e.rank == rank and e.kind == "collective"]
+        assert {e.op for e in calls} == {"all_reduce"}
+        assert [e.bytes for e in calls] == [w.nbytes for w in weights] * steps
+    assert trace.messages() == []
+
+
+@pytest.mark.parametrize(("p", "batch"), [(2, 7), (3, 8), (8, 4)])
+def test_ranks_that_cannot_share_a_batch_are_refused(world, text, p, batch):
+    complaint = f"{p} ranks cannot share {batch} samples evenly"
+    with pytest.raises(ValueError) as caught:
+        parallel.samples_each(recipe(batch), p)
+    assert str(caught.value) == complaint
+    if p < 8:
+        with pytest.raises(RankError) as failed:
+            world(p)(run, recipe(batch), text, 1)
+        assert failed.value.cause == f"ValueError: {complaint}"
+
+
+def shares(how: Recipe) -> list[int]:
+    return list(parallel.share(how, dist.group.WORLD))
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_shares_are_the_batch_in_rank_order(world, p):
+    every = world(p)(shares, recipe(8))
+    assert sum(every, []) == list(range(8))
+    assert {len(share) for share in every} == {parallel.samples_each(recipe(8), p)}
