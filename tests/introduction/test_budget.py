@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from torch.utils.flop_counter import FlopCounterMode
 
-from dlsys_code.introduction import budget, published
+from dlsys_code.introduction import budget
 from dlsys_code.introduction.gpt import GPT, GPTConfig, explicit_attention
+from dlsys_code.introduction.llamas import llamas
 
 # Names that cut the last digit off, and one that rounds to tens.
 CUT = {"LLaMA 65B", "Llama 3 70B", "Llama 3 405B"}
@@ -71,7 +72,9 @@ def test_flops_are_those_that_torch_counts(config, b, T):
     assert forward + backward == b * T * flops.step()
 
 
-def test_recomputation_runs_the_blocks_once_more():
+@pytest.mark.parametrize("early", [False, True])
+def test_recomputation_runs_the_blocks_once_more(early):
+    """Or, as torch does unless told not to, all of them but the last product."""
     config, b, T = GPTConfig(layers=3, tied=False), 2, 24
     model = GPT(config, attention=explicit_attention)
     for block in model.blocks:
@@ -79,26 +82,22 @@ def test_recomputation_runs_the_blocks_once_more():
         block.forward = lambda *x, plain=plain: checkpoint(
             plain, *x, use_reentrant=False
         )
-    with set_checkpoint_early_stop(False):
+    with set_checkpoint_early_stop(early):
         forward, backward = counted(model, torch.zeros(b, T, dtype=torch.long))
     step = budget.forward_flops(config, T).step(recompute=True)
-    assert forward + backward == b * T * step
+    down = 2 * config.layers * config.hidden * config.width
+    assert forward + backward == b * T * (step - (down if early else 0))
 
 
-@pytest.mark.parametrize("row", published.load("models"), ids=lambda row: row["name"])
-def test_sizes_of_llamas_are_those_that_were_published(row):
-    """Their block is this book's, with a head of its own.
-
-    Checkpoints of Llama 2 store the d / 2 rates of rotation of every layer too.
-    """
-    sizes = {name: row[name] for name in GPTConfig.__annotations__ if name in row}
-    config = GPTConfig(**sizes, tied=False)
-    total = budget.parameters(config).total
-    rates = config.layers * config.head_width // 2 if row["stored_rates"] else 0
-    assert row["stored"] in (None, total + rates)
-    printed = Decimal(row["billions"])
-    last_digit = 1 if row["name"] in TENS else printed.as_tuple().exponent
-    rounding = ROUND_DOWN if row["name"] in CUT else ROUND_HALF_UP
+@pytest.mark.parametrize("llama", list(llamas().values()), ids=lambda llama: llama.name)
+def test_llamas_have_the_parameters_that_were_published(llama):
+    total = budget.parameters(llama.config).total
+    rates = llama.config.layers * llama.config.head_width // 2
+    if llama.stored:
+        assert llama.stored == total + (rates if llama.stored_rates else 0)
+    printed = Decimal(llama.billions)
+    last_digit = 1 if llama.name in TENS else printed.as_tuple().exponent
+    rounding = ROUND_DOWN if llama.name in CUT else ROUND_HALF_UP
     billions = Decimal(total).scaleb(-9)
     assert billions.quantize(Decimal(1).scaleb(last_digit), rounding) == printed
 
@@ -109,3 +108,8 @@ def test_torch_does_not_see_the_fused_kernel_on_the_cpu():
     forward, _ = counted(GPT(config), torch.zeros(1, T, dtype=torch.long))
     flops = budget.forward_flops(config, T)
     assert forward == T * (flops.total - flops.scores)
+
+
+def test_a_sample_without_tokens_is_refused():
+    with pytest.raises(ValueError, match="at least 1 token, not 0"):
+        budget.forward_flops(GPTConfig(), 0)
