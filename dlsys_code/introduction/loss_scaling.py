@@ -1,6 +1,6 @@
 """Loss scaling: move the gradients to where half precision has numbers.
 
-A number of fp16 is zero or at least 2^-24, and at most 65504; gradients are often
+A number of fp16 is zero or at least 2^-24, and at most 65504; a gradient can be
 smaller.  The gradient of a multiple is the multiple of the gradient, so::
 
     g = gradient of (scale x loss) / scale        the division in float32

@@ -86,7 +86,7 @@ def large_steps(
     by m before its backward pass, so that the gradients add up to the mean: a scale of
     1/m.  One is computed and stands for all, as if they were alike.
     """
-    share = 1 / micro_batches
+    share, first = 1 / micro_batches, LossScale().value
 
     def losses(half: torch.dtype, scale: LossScale) -> list[float]:
         return list(precision.train(recipe, text, steps=steps, half=half, scale=scale))
@@ -94,7 +94,7 @@ def large_steps(
     return {
         "float32": losses(torch.float32, constant(share)),
         "fp16": losses(torch.float16, constant(share)),
-        "fp16, scaled": losses(torch.float16, LossScale(value=share * 2**16)),
+        "fp16, scaled": losses(torch.float16, LossScale(value=share * first)),
     }
 
 

@@ -90,7 +90,7 @@ def test_in_a_large_step_only_the_head_gets_a_gradient_unless_scaled():
     assert [name for name, x in bare.items() if x.any()] == ["embed.weight"]
     for name in wide:
         error = (scaled[name] - wide[name]).norm() / wide[name].norm()
-        assert error < 8 * 2**-11, name
+        assert error < 20 * 2**-11, name  # 2 layers of some 10 roundings each
 
 
 def test_large_steps_in_fp16_lag_and_scaled_ones_do_not():
