@@ -18,6 +18,7 @@ WORDS = [
     (r"\\lceil", " ceil("),
     (r"\\rceil", ")"),
     (r"\\log_2\s*(\d+)", r" log2(\1)"),
+    (r"\\ln\s*(\d+)", r" log(\1)"),
     (r"\\bmod", "%"),
     (r"\^\{([^{}]*)\}", r"**(\1)"),
     (r"\^(\d)", r"**\1"),
@@ -31,7 +32,7 @@ OPERATIONS = {
     ast.Mod: operator.mod,
     ast.USub: operator.neg,
 }
-FUNCTIONS = {"ceil": math.ceil, "log2": math.log2}
+FUNCTIONS = {"ceil": math.ceil, "log": math.log, "log2": math.log2}
 
 
 def value(match: re.Match) -> float:

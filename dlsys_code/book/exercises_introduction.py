@@ -31,7 +31,7 @@ EXERCISES: dict[str, Exercise] = {
         },
         hints=[
             "每个参数几个字节？权重、梯度、优化器各多少？",
-            "2 + 2 + 12 字节，乘 700 亿。",
+            "`2 + 2 + 12` 字节，乘 `70e9`。",
         ],
     ),
     "training_days": Question(
@@ -45,7 +45,7 @@ EXERCISES: dict[str, Exercise] = {
         },
         hints=[
             "先求总计算量：6 × 参数 × 词元。",
-            "再除以 1,024 块卡各自达到的速率，最后把秒换成天。",
+            "再除以卡数和每块卡达到的速率，最后把秒换成天。",
         ],
     ),
     "count_parameters": Puzzle(
@@ -106,8 +106,8 @@ EXERCISES: dict[str, Exercise] = {
             61036: "不必到 2 的 -14 次方：比它小的还有非正规数",
         },
         hints=[
-            "fp16 最小的正数是 2 的 -24 次方；舍入到最近，过了一半就不是 0。",
-            "1e-9 乘上多少才超过 2 的 -25 次方？取 2 的幂。",
+            "fp16 最小的正数是 `2**-24`；舍入到最近，过了一半就不是 0。",
+            "`1e-9` 乘上多少才超过 `2**-25`？取 2 的幂。",
         ],
     ),
     "next_scale": Puzzle(
@@ -152,11 +152,10 @@ EXERCISES: dict[str, Exercise] = {
         value=MANY,
         unit="秒",
         near={
-            transfer_time_s(14 * GB, LINK): "只算了一条消息的 α，有 291 条",
+            transfer_time_s(14 * GB, LINK): "α 要乘消息数，不是只付一次",
             MANY * 1000: "单位是秒，不是毫秒",
-            14 / 25: "少了 α",
         },
-        hints=["时间 ≈ 消息数 × α + 字节数 × β。", "β 是 1/25 ns/B：25 GB/s 的倒数。"],
+        hints=["时间 ≈ 消息数 × α + 字节数 × β。", "β 是带宽的倒数，单位 s/B。"],
     ),
     "most_ranks": Puzzle(
         cases=steps.efficiencies,
