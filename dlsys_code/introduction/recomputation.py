@@ -43,7 +43,9 @@ class Recompute(torch.autograd.Function):
         inputs = inputs_and_weights[:count]
         ctx.save_for_backward(*inputs)
         ctx.block, ctx.again = block, same_circumstances(inputs[0].device)
-        return type(block).forward(block, *inputs)
+        y = type(block).forward(block, *inputs)
+        torch.clear_autocast_cache()  # of weights cast here, with nothing recorded
+        return y
 
     @staticmethod
     @once_differentiable
@@ -90,8 +92,7 @@ def same_circumstances(device: torch.device) -> Callable:
 
     @contextmanager
     def again() -> Iterator[None]:
-        # Autocast's cache may hold weights cast while nothing was recorded.
-        cast = torch.autocast(kind, dtype, enabled=mixed, cache_enabled=False)
+        cast = torch.autocast(kind, dtype, enabled=mixed)
         with torch.random.fork_rng(gpus), cast:
             torch.set_rng_state(states[0])
             for gpu, state in zip(gpus, states[1], strict=True):
