@@ -26,7 +26,7 @@ from types import MethodType
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.accumulation import accumulate_gradients
@@ -37,19 +37,19 @@ class Recompute(torch.autograd.Function):
     """y = block(*inputs), of which only the inputs are kept."""
 
     @staticmethod
-    def forward(ctx, block: nn.Module, *inputs_and_weights: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, block: nn.Module, *inputs_and_weights: Tensor
+    ) -> Tensor:
         """Run the block; as in every Function, autograd records nothing in here."""
         count = len(inputs_and_weights) - len(list(block.parameters()))
         inputs = inputs_and_weights[:count]
         ctx.save_for_backward(*inputs)
         ctx.block, ctx.again = block, same_circumstances(inputs[0].device)
-        y = type(block).forward(block, *inputs)
-        torch.clear_autocast_cache()  # of weights cast here, with nothing recorded
-        return y
+        return type(block).forward(block, *inputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FunctionCtx, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Run the block again, now recorded, and differentiate that."""
         _, *needed = ctx.needs_input_grad
         inputs = [x.detach() for x in ctx.saved_tensors]

@@ -181,7 +181,9 @@ def test_the_peak_names_what_the_first_step_of_the_optimizer_makes():
     optimizer = torch.optim.AdamW(model.parameters())
     with watch(model, optimizer) as memory:
         model(torch.ones(1, 1000)).sum().backward()
+        model.weight.grad = model.weight.grad / 2  # as an average would
         optimizer.step()
+        optimizer.zero_grad()
     peak = memory.peak
     assert peak.weights == peak.gradients == 4_000_000
     assert peak.optimizer == 8_000_004
@@ -257,6 +259,9 @@ def test_a_storage_may_change_its_size():
         x.resize_(1000)
         assert memory.now.other == 4000
         y = torch.zeros(5)
+        x.untyped_storage().resize_(40)
+        x[:10].add_(1)  # no operation shrank it, so the next one shows it
+        assert memory.now.other == 40 + 20
         del x, y
         assert memory.now.other == 0
     assert memory.peak.other == 4020
@@ -335,17 +340,22 @@ def test_garbage_may_be_collected_at_any_time():
     model = nn.Linear(1, 1, bias=False)
     threshold = gc.get_threshold()
     try:
-        gc.set_threshold(1)
         with watch(model) as memory:
-            for _ in range(100):
-                cycle = [torch.zeros(10)]
+            alive = [torch.zeros(10) for _ in range(3000)]
+            for size, later in enumerate((1, 3, 10, 300, 2000), start=1):
+                gc.disable()
+                cycle = [torch.zeros(10 * size)]
                 cycle.append(cycle)
-            del cycle
-            gc.collect()
-            assert memory.now.other == 0
+                del cycle
+                gc.set_threshold(gc.get_count()[0] + later)
+                gc.enable()  # strikes so many allocations later
+                assert memory.peak.other == 40 * (len(alive) + size)
+                assert memory.now.other >= 40 * len(alive)
+                gc.collect()
+            assert memory.now.other == 40 * len(alive)
     finally:
+        gc.enable()
         gc.set_threshold(*threshold)
-    assert memory.peak.other >= 40
 
 
 def test_torchs_checkpoint_has_the_right_total():
