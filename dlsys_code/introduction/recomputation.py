@@ -124,7 +124,7 @@ def memory_against_time(
     text: Tensor,
     settings: Sequence[Setting],
     *,
-    rounds: int = 5,
+    rounds: int = 3,
 ) -> list[Row]:
     """Measure a step of the recipe in each setting; return the rows in their order.
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -290,6 +291,26 @@ def test_what_autograd_kept_is_other_once_it_lets_go():
     assert y is not None
 
 
+def test_the_peak_remembers_what_autograd_kept_then():
+    model = nn.Linear(10, 10, bias=False)
+    with watch(model) as memory:
+        x = model(torch.ones(10, 10))
+        y = x.exp()
+        x, y = x.detach(), y.detach()  # nothing dies but the graph
+        assert memory.now.activations == 0
+    assert memory.peak.activations == 800  # what went in and what came out
+
+
+def test_a_watch_that_is_over_holds_nothing():
+    model, (inputs, targets) = gpt(SMALL), a_batch(SMALL)
+    with watch(model):
+        serial.mean_loss(model, inputs, targets).backward()
+    watched = weakref.ref(model)
+    del model
+    gc.collect()
+    assert watched() is None
+
+
 def test_accumulated_gradients_are_counted_once():
     model, (inputs, targets) = gpt(SMALL), a_batch(SMALL)
     weights = weights_bytes(model)
@@ -342,7 +363,8 @@ def test_garbage_may_be_collected_at_any_time():
     try:
         with watch(model) as memory:
             alive = [torch.zeros(10) for _ in range(3000)]
-            for size, later in enumerate((1, 3, 10, 300, 2000), start=1):
+            gc.freeze()  # what is there now is no garbage, and need not be searched
+            for size, later in enumerate((*range(1, 99), 300, 2000), start=1):
                 gc.disable()
                 cycle = [torch.zeros(10 * size)]
                 cycle.append(cycle)
@@ -352,8 +374,12 @@ def test_garbage_may_be_collected_at_any_time():
                 assert memory.peak.other == 40 * (len(alive) + size)
                 assert memory.now.other >= 40 * len(alive)
                 gc.collect()
+                lower = torch.zeros(10 * size - 1)
+                assert memory.peak.other == 40 * (len(alive) + size)
+                del lower
             assert memory.now.other == 40 * len(alive)
     finally:
+        gc.unfreeze()
         gc.enable()
         gc.set_threshold(*threshold)
 
