@@ -4,13 +4,13 @@ Backward needs what forward made, and in a deep model that is most of the memory
 recomputed block forgets all of it but its input, and makes it anew just before its own
 backward pass::
 
-    kept        L inputs of (b, T, h), and what one block keeps while it is backward
+    kept        L inputs of (b, T, h), and, one at a time, what a whole block keeps
     computed    forward twice, backward once: about 4/3 of a step's arithmetic
 
 The gradient is the same, bit by bit, if the second forward pass does what the first
-did: it sees the same weights and draws the same random numbers.  `torch.utils
-.checkpoint` does this for any function; the name checkpoint is left here to what a run
-resumes from.
+did: it sees the same weights and draws the same random numbers, for which a generator's
+state is kept too, 5 KB on the CPU.  Module `torch.utils.checkpoint` does this for any
+function; the name checkpoint is left here to what a run resumes from.
 
 Sources: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear
 memory cost", arXiv:1604.06174 (2016); V. Korthikanti et al., "Reducing activation
