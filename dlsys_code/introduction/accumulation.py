@@ -34,7 +34,10 @@ def accumulate_gradients(
     Errors: ValueError when the micro-batches do not divide the batch.
     """
     m, batch = micro_batches, len(inputs)
-    check_divides(m, batch)
+    if m < 1 or batch % m:  # means over parts of different sizes do not weigh alike
+        raise ValueError(
+            f"{batch} sequences cannot be cut into {m} equal micro-batches"
+        )
     losses = []
     for x, y in zip(inputs.chunk(m), targets.chunk(m), strict=True):  # (b, T) each
         with compute("forward"):
@@ -43,17 +46,6 @@ def accumulate_gradients(
             loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
-
-
-def check_divides(micro_batches: int, batch: int) -> None:
-    """Refuse micro-batches of different sizes, whose means would not weigh alike.
-
-    Errors: ValueError when they do not divide the batch.
-    """
-    if micro_batches < 1 or batch % micro_batches:
-        raise ValueError(
-            f"{batch} sequences cannot be cut into {micro_batches} equal micro-batches"
-        )
 
 
 def train(
@@ -66,7 +58,6 @@ def train(
     shorter than a sample; FloatingPointError when a loss is not finite, before the
     weights are touched.
     """
-    check_divides(micro_batches, recipe.batch)
     model = serial.fresh_model(recipe)
     optimizer = serial.adamw(model, recipe)
     for step in range(steps):

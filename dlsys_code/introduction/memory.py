@@ -71,7 +71,7 @@ class Memory(TorchDispatchMode):
         self._live: dict[int, _Storage] = {}
         self._finalizers: dict[int, finalize] = {}
         self._total = self._peak_total = 0
-        self._at_peak: list[tuple[_Storage, bool]] = []
+        self._at_peak: list[tuple[_Storage, int, bool]] = []
         self._last: Bytes | None = None
         self._assign_roles()
 
@@ -147,8 +147,8 @@ class Memory(TorchDispatchMode):
         if self._total > self._peak_total:  # still: collected garbage may have died
             self._peak_total, self._at_peak = self._total, live
 
-    def _snapshot(self) -> list[tuple[_Storage, bool]]:
-        return [(s, s.kept > 0) for s in list(self._live.values())]
+    def _snapshot(self) -> list[tuple[_Storage, int, bool]]:
+        return [(s, s.nbytes, s.kept > 0) for s in list(self._live.values())]
 
     def _assign_roles(self, *_: object) -> None:
         states = self._optimizer.state.values() if self._optimizer else ()
@@ -228,8 +228,8 @@ def allocated_peak(run: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def _by_kind(storages: Iterable[tuple[_Storage, bool]]) -> Bytes:
+def _by_kind(storages: Iterable[tuple[_Storage, int, bool]]) -> Bytes:
     sums: Counter[str] = Counter()
-    for storage, kept in storages:
-        sums[storage.role or ("activations" if kept else "other")] += storage.nbytes
+    for storage, nbytes, kept in storages:
+        sums[storage.role or ("activations" if kept else "other")] += nbytes
     return Bytes(**sums)

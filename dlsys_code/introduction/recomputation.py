@@ -4,13 +4,13 @@ Backward needs what forward made, and in a deep model that is most of the memory
 recomputed block forgets all of it but its input, and makes it anew just before its own
 backward pass::
 
-    kept        L inputs of (b, T, h), and what one block keeps while it is backward
+    kept        L inputs of (b, T, h), and, one at a time, what a whole block keeps
     computed    forward twice, backward once: about 4/3 of a step's arithmetic
 
 The gradient is the same, bit by bit, if the second forward pass does what the first
-did: it sees the same weights and draws the same random numbers.  `torch.utils
-.checkpoint` does this for any function; the name checkpoint is left here to what a run
-resumes from.
+did: it sees the same weights and draws the same random numbers, for which a generator's
+state is kept too, 5 KB on the CPU.  Module `torch.utils.checkpoint` does this for any
+function; the name checkpoint is left here to what a run resumes from.
 
 Sources: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear
 memory cost", arXiv:1604.06174 (2016); V. Korthikanti et al., "Reducing activation
@@ -26,7 +26,7 @@ from types import MethodType
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.accumulation import accumulate_gradients
@@ -37,7 +37,9 @@ class Recompute(torch.autograd.Function):
     """y = block(*inputs), of which only the inputs are kept."""
 
     @staticmethod
-    def forward(ctx, block: nn.Module, *inputs_and_weights: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, block: nn.Module, *inputs_and_weights: Tensor
+    ) -> Tensor:
         """Run the block; as in every Function, autograd records nothing in here."""
         count = len(inputs_and_weights) - len(list(block.parameters()))
         inputs = inputs_and_weights[:count]
@@ -47,7 +49,7 @@ class Recompute(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FunctionCtx, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Run the block again, now recorded, and differentiate that."""
         _, *needed = ctx.needs_input_grad
         inputs = [x.detach() for x in ctx.saved_tensors]
@@ -90,8 +92,7 @@ def same_circumstances(device: torch.device) -> Callable:
 
     @contextmanager
     def again() -> Iterator[None]:
-        # Autocast's cache may hold weights cast while nothing was recorded.
-        cast = torch.autocast(kind, dtype, enabled=mixed, cache_enabled=False)
+        cast = torch.autocast(kind, dtype, enabled=mixed)
         with torch.random.fork_rng(gpus), cast:
             torch.set_rng_state(states[0])
             for gpu, state in zip(gpus, states[1], strict=True):
@@ -123,7 +124,7 @@ def memory_against_time(
     text: Tensor,
     settings: Sequence[Setting],
     *,
-    rounds: int = 5,
+    rounds: int = 3,
 ) -> list[Row]:
     """Measure a step of the recipe in each setting; return the rows in their order.
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -181,7 +182,9 @@ def test_the_peak_names_what_the_first_step_of_the_optimizer_makes():
     optimizer = torch.optim.AdamW(model.parameters())
     with watch(model, optimizer) as memory:
         model(torch.ones(1, 1000)).sum().backward()
+        model.weight.grad = model.weight.grad / 2  # as an average would
         optimizer.step()
+        optimizer.zero_grad()
     peak = memory.peak
     assert peak.weights == peak.gradients == 4_000_000
     assert peak.optimizer == 8_000_004
@@ -257,6 +260,9 @@ def test_a_storage_may_change_its_size():
         x.resize_(1000)
         assert memory.now.other == 4000
         y = torch.zeros(5)
+        x.untyped_storage().resize_(40)
+        x[:10].add_(1)  # no operation shrank it, so the next one shows it
+        assert memory.now.other == 40 + 20
         del x, y
         assert memory.now.other == 0
     assert memory.peak.other == 4020
@@ -283,6 +289,26 @@ def test_what_autograd_kept_is_other_once_it_lets_go():
         loss.backward()
         assert memory.now == Bytes(weights=400, gradients=400, other=804)
     assert y is not None
+
+
+def test_the_peak_remembers_what_autograd_kept_then():
+    model = nn.Linear(10, 10, bias=False)
+    with watch(model) as memory:
+        x = model(torch.ones(10, 10))
+        y = x.exp()
+        x, y = x.detach(), y.detach()  # nothing dies but the graph
+        assert memory.now.activations == 0
+    assert memory.peak.activations == 800  # what went in and what came out
+
+
+def test_a_watch_that_is_over_holds_nothing():
+    model, (inputs, targets) = gpt(SMALL), a_batch(SMALL)
+    with watch(model):
+        serial.mean_loss(model, inputs, targets).backward()
+    watched = weakref.ref(model)
+    del model
+    gc.collect()
+    assert watched() is None
 
 
 def test_accumulated_gradients_are_counted_once():
@@ -335,17 +361,27 @@ def test_garbage_may_be_collected_at_any_time():
     model = nn.Linear(1, 1, bias=False)
     threshold = gc.get_threshold()
     try:
-        gc.set_threshold(1)
         with watch(model) as memory:
-            for _ in range(100):
-                cycle = [torch.zeros(10)]
+            alive = [torch.zeros(10) for _ in range(3000)]
+            gc.freeze()  # what is there now is no garbage, and need not be searched
+            for size, later in enumerate((*range(1, 99), 300, 2000), start=1):
+                gc.disable()
+                cycle = [torch.zeros(10 * size)]
                 cycle.append(cycle)
-            del cycle
-            gc.collect()
-            assert memory.now.other == 0
+                del cycle
+                gc.set_threshold(gc.get_count()[0] + later)
+                gc.enable()  # strikes so many allocations later
+                assert memory.peak.other == 40 * (len(alive) + size)
+                assert memory.now.other >= 40 * len(alive)
+                gc.collect()
+                lower = torch.zeros(10 * size - 1)
+                assert memory.peak.other == 40 * (len(alive) + size)
+                del lower
+            assert memory.now.other == 40 * len(alive)
     finally:
+        gc.unfreeze()
+        gc.enable()
         gc.set_threshold(*threshold)
-    assert memory.peak.other >= 40
 
 
 def test_torchs_checkpoint_has_the_right_total():
