@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=whole.sequence,
         metavar="T",
-        help="每个样本的 token 数，默认 %(default)s",
+        help="每个样本的词元数，默认 %(default)s",
     )
     parser.add_argument("--ranks", type=int, help="默认 1；在 torchrun 下是作业的")
     parser.add_argument(
@@ -116,7 +116,7 @@ def title(world: World | None, recipe: Recipe, text: Tensor) -> str:
     threads = 1 if world else torch.get_num_threads()
     return (
         f"# {parameters:,} 个参数，{recipe.dtype}；文本 {len(text):,} 字节；"
-        f"每步 {recipe.batch} x {recipe.sequence} 个 token\n"
+        f"每步 {recipe.batch} x {recipe.sequence} 个词元\n"
         f"# {ranks} 个 rank，{device}，各 {threads} 个线程，torch {torch.__version__}\n"
         "#  step      loss    tokens/s"
     )

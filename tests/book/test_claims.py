@@ -29,8 +29,9 @@ def test_a_number_that_is_changed_loses_its_ground(path):
     spelled = [c for c in read if c.text in cells[c.cell]["source"]]  # 10^8 is not
     assert len(spelled) > 5
     for claim in spelled:
-        other_digit = (int(claim.text[-1]) + 5) % 10 or 3  # 1.0 would be a small count
-        changed = claim.text[:-1] + str(other_digit)
+        changed = claim.text[:-1] + str((int(claim.text[-1]) + 5) % 10)
+        if changed.endswith(".0"):  # a small count, which needs no ground
+            changed = changed[:-1] + "3"
         source = cells[claim.cell]["source"].replace(claim.text, changed)
         other = [*cells]
         other[claim.cell] = dict(cells[claim.cell], source=source)
