@@ -56,7 +56,7 @@ def test_every_line_of_a_short_run_is_the_serial_runs(monkeypatch, capsys):
     assert said.err == ""
     title, *_, last, speed = said.out.splitlines()
     assert title.startswith("# 771,200 个参数，torch.float64；文本 ")
-    assert "每步 4 x 8 个 token" in title
+    assert "每步 4 x 8 个词元" in title
     assert last == f"# 4 步，loss 从 {losses[0]:.4f} 到 {losses[-1]:.4f} nat/token"
     assert speed.startswith("# 后 3 步用了 ")
 
