@@ -7,7 +7,8 @@ that is a mean too, so with as many samples on each of p ranks::
 
 Models that start alike and do this before every step stay alike.  It moves all
 gradients once per step, for n bytes at least 2 (p - 1)/p n from the busiest rank, and
-all of it after the last gradient is there: nothing overlaps yet.
+all of it after the last gradient is there: nothing overlaps yet.  One call for each
+parameter pays for many small messages; one call for all needs a copy of them.
 
 Where ranks have different numbers of samples, the plain mean is not the whole batch's:
 weigh each rank's loss by its share first.
@@ -24,7 +25,11 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
+from dlsys_code.introduction.memory import Bytes, watch
 from dlsys_code.world import compute
+
+AllReduce = Callable[[Tensor, ProcessGroup], Tensor]
+Average = Callable[[nn.Module, ProcessGroup], None]
 
 
 def torch_sum(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -34,12 +39,14 @@ def torch_sum(x: Tensor, group: ProcessGroup) -> Tensor:
     return total
 
 
+def own_gradient(parameter: Tensor) -> Tensor:
+    """Return the gradient of a parameter, zeros where this rank's samples left none."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
 @torch.no_grad()
 def average_gradients(
-    model: nn.Module,
-    group: ProcessGroup,
-    *,
-    all_reduce: Callable[[Tensor, ProcessGroup], Tensor] = torch_sum,
+    model: nn.Module, group: ProcessGroup, *, all_reduce: AllReduce = torch_sum
 ) -> None:
     """Replace the gradient of every parameter by its mean over the ranks.
 
@@ -49,10 +56,21 @@ def average_gradients(
     """
     for parameter in model.parameters():
         if parameter.requires_grad:
-            mine = parameter.grad
-            if mine is None:
-                mine = torch.zeros_like(parameter)
-            parameter.grad = all_reduce(mine, group) / group.size()
+            total = all_reduce(own_gradient(parameter), group)
+            parameter.grad = total / group.size()
+
+
+@torch.no_grad()
+def average_at_once(
+    model: nn.Module, group: ProcessGroup, *, all_reduce: AllReduce = torch_sum
+) -> None:
+    """Do as `average_gradients`, with one call for all parameters together."""
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    joined = torch.cat([own_gradient(weight).flatten() for weight in learning])
+    mean = all_reduce(joined, group) / group.size()
+    parts = mean.split([weight.numel() for weight in learning])
+    for weight, part in zip(learning, parts, strict=True):
+        weight.grad = part.view_as(weight)
 
 
 def samples_each(recipe: serial.Recipe, p: int) -> int:
@@ -81,7 +99,7 @@ def train(
     group: ProcessGroup,
     *,
     steps: int,
-    average: Callable[[nn.Module, ProcessGroup], None] = average_gradients,
+    average: Average = average_gradients,
 ) -> Iterator[float]:
     """Yield the loss of this rank's samples of each step; the batch's is their mean.
 
@@ -103,3 +121,26 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
         yield value
+
+
+def peak_bytes(
+    recipe: serial.Recipe,
+    text: Tensor,
+    group: ProcessGroup,
+    *,
+    average: Average = average_gradients,
+) -> Bytes:
+    """Return the largest live bytes of this rank in one step, by kind.
+
+    It is the second step, as the first one makes the optimizer's states.
+    """
+    model = serial.fresh_model(recipe)
+    optimizer = serial.adamw(model, recipe)
+    inputs, targets = serial.batch(recipe, text, 0, share(recipe, group))
+    for _ in range(2):
+        with watch(model, optimizer) as memory:
+            serial.mean_loss(model, inputs, targets).backward()
+            average(model, group)
+            optimizer.step()
+        optimizer.zero_grad()
+    return memory.peak

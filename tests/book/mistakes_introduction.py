@@ -3,6 +3,8 @@
 Where a part of a wrong answer is right, it is the page's.
 """
 
+from itertools import pairwise
+
 import torch
 from exercises_on_the_page import ROOT, answers
 from torch import Tensor, nn
@@ -211,7 +213,7 @@ def plain_mean(batch: int, p: int) -> list:
 def last_has_the_rest(batch: int, p: int) -> list:
     each = batch // p
     ends = [*range(0, p * each, each), batch]
-    return [(range(a, b), p * (b - a) / batch) for a, b in zip(ends, ends[1:])]
+    return [(range(a, b), p * (b - a) / batch) for a, b in pairwise(ends)]
 
 
 @wrong("share_out", "有 1 对，应当每个 rank 一对")

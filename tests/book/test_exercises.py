@@ -142,7 +142,9 @@ def test_hints_come_in_steps(name):
 
 
 def test_what_is_no_exercise_and_no_function_is_refused():
-    with pytest.raises(ValueError, match="没有习题 ring；有：state_gigabytes、training_days"):
+    with pytest.raises(
+        ValueError, match="没有习题 ring；有：state_gigabytes、training_days"
+    ):
         check("ring", mistakes.all_reduce)
     with pytest.raises(TypeError, match=re.escape("all_reduce 要一个函数，不是 3")):
         check("all_reduce", 3)

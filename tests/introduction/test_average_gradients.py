@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from dlsys_code.introduction import average_gradients as parallel
 from dlsys_code.introduction import serial, tokens
-from dlsys_code.introduction.average_gradients import average_gradients, torch_sum
+from dlsys_code.introduction.average_gradients import (
+    average_at_once,
+    average_gradients,
+    torch_sum,
+)
 from dlsys_code.introduction.gpt import GPTConfig
 from dlsys_code.introduction.serial import Recipe
 from dlsys_code.primitive import halving, ring, tree
@@ -88,6 +92,27 @@ def test_a_rank_without_a_gradient_counts_as_zero(world, rare_rank):
     expected = whole_batch(4, rare_rank)
     for averaged in world(4)(one_share, torch_sum, rare_rank):
         torch.testing.assert_close(averaged, expected, rtol=1e-12, atol=1e-14)
+
+
+def in_one_call(rare_rank: int | None) -> tuple[dict, dict, bool]:
+    """The gradients averaged by one call for each parameter, and by one for all."""
+    p = dist.get_world_size()
+    mine = one_share(torch_sum, rare_rank)
+    model = fresh_model()
+    x, y = (part.chunk(p)[dist.get_rank()] for part in batch())
+    with_rare = rare_rank is None or dist.get_rank() == rare_rank
+    nn.functional.mse_loss(model(x, with_rare=with_rare), y).backward()
+    average_at_once(model, dist.group.WORLD)
+    return mine, gradients(model), model.frozen.grad is None
+
+
+@pytest.mark.parametrize("rare_rank", [None, 1])
+@pytest.mark.parametrize("p", range(1, 9))
+def test_one_call_for_all_parameters_does_the_same(world, p, rare_rank):
+    rare_rank = None if rare_rank is None else min(rare_rank, p - 1)
+    for one_by_one, at_once, frozen_is_left in world(p)(in_one_call, rare_rank):
+        torch.testing.assert_close(at_once, one_by_one, rtol=1e-12, atol=1e-14)
+        assert frozen_is_left
 
 
 @pytest.mark.parametrize("all_reduce", [ring.all_reduce, tree.all_reduce])
@@ -189,3 +214,37 @@ def test_shares_are_the_batch_in_rank_order(world, p):
     every = world(p)(shares, recipe(8))
     assert sum(every, []) == list(range(8))
     assert {len(share) for share in every} == {parallel.samples_each(recipe(8), p)}
+
+
+def one_step_at_once(how: Recipe, text: Tensor) -> list[float]:
+    group = dist.group.WORLD
+    average = average_at_once
+    return list(parallel.train(how, text, group, steps=1, average=average))
+
+
+def test_all_at_once_is_one_call_of_the_same_bytes(world, text):
+    how = recipe(6)
+    weights = list(serial.fresh_model(how).parameters())
+    trace = world(3).trace(one_step_at_once, how, text)
+    for rank in range(3):
+        calls = [e for e in trace.events if e.rank == rank and e.kind == "collective"]
+        assert [e.bytes for e in calls] == [sum(w.nbytes for w in weights)]
+
+
+def peaks(how: Recipe, text: Tensor) -> list:
+    group = dist.group.WORLD
+    return [
+        parallel.peak_bytes(how, text, group, average=average)
+        for average in (average_gradients, average_at_once)
+    ]
+
+
+def test_more_ranks_keep_less_of_the_activations_and_all_of_the_rest(world, text):
+    how = recipe(6)
+    n = sum(w.nbytes for w in serial.fresh_model(how).parameters())
+    found = {p: world(p)(peaks, how, text) for p in (1, 2, 3)}
+    for p, ranks in found.items():
+        assert all(rank == ranks[0] for rank in ranks)
+        assert {peak.weights for peak in ranks[0]} == {n}
+        assert ranks[0][0].optimizer == found[1][0][0].optimizer > 2 * n
+        assert p == 1 or ranks[0][0].activations < found[p - 1][0][0].activations
