@@ -84,7 +84,7 @@ EXERCISES: dict[str, Exercise] = {
         shown=steps.shown_batch,
         hints=[
             "`inputs.chunk(m)` 切成 m 份；每份算损失、`backward()`，`.grad` 自己累加。",
-            "整批的损失是各份损失的平均，所以每份先除以 m。",
+            "每份的损失是自己样本的平均；整批的平均要按样本数加权，每份先乘自己的比例。",
         ],
     ),
     "setting": Puzzle(
@@ -165,6 +165,16 @@ EXERCISES: dict[str, Exercise] = {
             "p 个 rank 的一步是 C/p + M，效率是 C 除以 p 乘这个时间。",
             "化简：效率 = C / (C + p·M)。令它不小于给定的值，解出 p。",
             "向下取整；一个 rank 不用通信，至少返回 1。",
+        ],
+    ),
+    "segment": Puzzle(
+        cases=steps.depths,
+        fault=steps.fault_of_segment,
+        shown=steps.shown_depth,
+        hints=[
+            "留下 L/k 份输入，向上取整；反向时同时活着的是一段，k 层。",
+            "内存 = 向上取整的 L/k 乘 kept，加 k 乘 block。",
+            "k 只有 L 种取法，全试一遍就行。",
         ],
     ),
 }

@@ -18,7 +18,7 @@ from dlsys_code.introduction.units import MiB
 def batches() -> list[tuple[nn.Module, Tensor, Tensor, int]]:
     """Return a model, a batch and the number of micro-batches, of each case."""
     cases = []
-    for b, m in ((4, 1), (4, 2), (6, 3), (8, 8)):
+    for b, m in ((4, 1), (4, 2), (7, 3), (5, 5)):
         drawn = torch.randint(11, (2, b, 5), generator=torch.Generator().manual_seed(b))
         cases.append((GPT(TINY, seed=b).double(), *drawn, m))
     return cases
@@ -48,9 +48,23 @@ def fault_of_accumulation(
         return ""
     if alike(mine, [m * g for g in whole]):
         return f"梯度是整批的 {m} 倍：每个微批次的损失要先除以 {m}"
+    if alike(mine, plain_mean(model, inputs, targets, m)):
+        return "各份的样本数不同，却都除以 m：按 len(x) / len(inputs) 加权"
     if alike(mine, last) or alike(mine, [g / m for g in last]):
         return "只剩最后一个微批次的梯度：中间把 .grad 清掉了"
     return "梯度与整批的不同"
+
+
+def plain_mean(
+    model: nn.Module, inputs: Tensor, targets: Tensor, m: int
+) -> list[Tensor]:
+    """Return the mean of the micro-batches' gradients, each counted the same."""
+    weights = list(model.parameters())
+    parts = list(zip(inputs.chunk(m), targets.chunk(m), strict=True))
+    found = [
+        torch.autograd.grad(serial.mean_loss(model, x, y), weights) for x, y in parts
+    ]
+    return [sum(same) / m for same in zip(*found, strict=True)]
 
 
 def alike(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -174,3 +188,27 @@ def fault_of_most_ranks(
     if efficiency(answer + 1) >= least + edge:
         return f"{answer + 1} 个 rank 的效率还有 {efficiency(answer + 1):.3f}"
     return ""
+
+
+def depths() -> list[tuple[int, int, int]]:
+    """Return layers, bytes kept of an input and of a recomputed layer, of each case."""
+    return [(16, 1, 1), (80, 1, 5), (12, 8, 1), (10, 1, 100), (7, 3, 2)]
+
+
+def shown_depth(L: int, kept: int, block: int) -> str:
+    """Return a case, for the reader."""
+    return f"L = {L}，一份输入 {kept} 字节，一层激活值 {block} 字节"
+
+
+def fault_of_segment(answer: object, L: int, kept: int, block: int) -> str:
+    """Say that another number of layers to a segment takes less memory."""
+    if not isinstance(answer, int) or isinstance(answer, bool) or not 1 <= answer <= L:
+        return f"返回了 {answer!r}，要 1 到 {L} 的整数"
+
+    def memory(k: int) -> int:
+        return -(-L // k) * kept + k * block
+
+    best = min(range(1, L + 1), key=memory)
+    if memory(answer) == memory(best):
+        return ""
+    return f"k = {answer} 要 {memory(answer)} 字节，k = {best} 只要 {memory(best)}"

@@ -165,6 +165,12 @@ def sum_of_means(model: nn.Module, inputs: Tensor, targets: Tensor, m: int) -> N
         serial.mean_loss(model, x, y).backward()
 
 
+@wrong("accumulate", "7 个样本，3 个微批次", "各份的样本数不同，却都除以 m")
+def mean_of_means(model: nn.Module, inputs: Tensor, targets: Tensor, m: int) -> None:
+    for x, y in zip(inputs.chunk(m), targets.chunk(m), strict=True):
+        (serial.mean_loss(model, x, y) / m).backward()
+
+
 @wrong("accumulate", "只剩最后一个微批次的梯度")
 def cleared_between(model: nn.Module, inputs: Tensor, targets: Tensor, m: int) -> None:
     for x, y in zip(inputs.chunk(m), targets.chunk(m), strict=True):
@@ -264,3 +270,18 @@ def never_shared(compute_s: float, talk_s: float, least: float) -> int:
 @wrong("most_ranks", "要一个不小于 1 的整数")
 def none_at_all(compute_s: float, talk_s: float, least: float) -> int:
     return 0
+
+
+@wrong("segment", "L = 80，一份输入 1 字节，一层激活值 5 字节", "k = 4 只要 40")
+def ignores_the_sizes(L: int, kept: int, block: int) -> int:
+    return round(L**0.5)
+
+
+@wrong("segment", "k = 1 要 17 字节，k = 4 只要 8")
+def every_layer(L: int, kept: int, block: int) -> int:
+    return 1
+
+
+@wrong("segment", "返回了 0，要 1 到 10 的整数")
+def rounds_to_zero(L: int, kept: int, block: int) -> int:
+    return round((L * kept / block) ** 0.5)
