@@ -31,6 +31,8 @@ Parts = Mapping[str, float]
 COLOURS = (BLUE, ORANGE, SKY, PURPLE, GREEN, RED)
 HATCHES = ("", "//", "..", "\\\\", "xx", "--")
 GREY = "#c8c8c8"  # of the part named "other", in every chart
+Box = tuple[float, float, float, float]  # left, lower, right, upper
+NAME_SIZE = 6.5  # of the letters beside a point [point]
 ROOM = 1.22  # of an axis, beyond the longest bar, for the number at its end
 
 
@@ -156,18 +158,49 @@ def named_points(
         ):
             x, y = [p.x for p in points], [p.y for p in points]
             axes.plot(x, y, marker, color=colour, markersize=5, label=name)
-            for point in points:
-                axes.annotate(
-                    point.name,
-                    (point.x, point.y),
-                    xytext=(4, 3),
-                    textcoords="offset points",
-                    fontsize=6.5,
-                    color=INK,
-                )
         axes.set_yscale("log")
         axes.margins(x=0.12)
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend(frameon=False)
+        figure.draw_without_rendering()  # places are known only now
+        name_points(axes, [point for points in series.values() for point in points])
 
-    return draw(paint, size=(6.5, 4.0), alt=alt)
+    return draw(paint, size=(6.5, 4.4), alt=alt)
+
+
+def name_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Write each name where it covers no point and no other name, if there is room."""
+    letter, line = 0.6 * NAME_SIZE, 1.15 * NAME_SIZE  # width and height [point]
+    scale = 72 / axes.figure.dpi
+    at = [axes.transData.transform((p.x, p.y)) * scale for p in points]
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in at]
+    for point, (x, y) in sorted(zip(points, at, strict=True), key=lambda it: -it[1][1]):
+        width = letter * len(point.name)
+        places = [  # of the lower left corner, the best first
+            (dx, dy)
+            for dy in (0, line, -line, 2 * line, -2 * line)
+            for dx in (5, -5 - width)
+        ]
+        boxes = [
+            (x + dx, y + dy - line / 2, x + dx + width, y + dy + line / 2)
+            for dx, dy in places
+        ]
+        covered = [sum(overlap(box, other) for other in taken) for box in boxes]
+        best = covered.index(min(covered))
+        taken.append(boxes[best])
+        axes.annotate(
+            point.name,
+            (point.x, point.y),
+            xytext=places[best],
+            textcoords="offset points",
+            va="center",
+            fontsize=NAME_SIZE,
+            color=INK,
+        )
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Return the area that two boxes share."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0.0) * max(high, 0.0)

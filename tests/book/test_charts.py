@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 
 from dlsys_code.book import charts
 from dlsys_code.book.drawing import LOOK
@@ -62,3 +63,20 @@ def test_named_points_are_named(monkeypatch):
         ),
     )
     assert "BERT" in said and "models" in said
+
+
+def test_names_of_close_points_do_not_cover_each_other():
+    close = [charts.Point(name, 2020, 1e9) for name in ("BERT", "GPT-2", "T5")]
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.plot([2019, 2021], [1e9, 1e9])
+    charts.name_points(axes, close)
+    figure.draw_without_rendering()
+    first, second, third = (text.get_window_extent() for text in axes.texts)
+    assert not first.overlaps(second)
+    assert not first.overlaps(third) and not second.overlaps(third)
+
+
+def test_boxes_share_an_area():
+    assert charts.overlap((0, 0, 2, 2), (1, 1, 3, 3)) == 1
+    assert charts.overlap((0, 0, 1, 1), (1, 0, 2, 1)) == 0
