@@ -34,7 +34,7 @@ from dlsys_code.introduction.memory import Bytes, watch
 
 
 class Recompute(torch.autograd.Function):
-    """y = block(*inputs), of which only the inputs are kept."""
+    """The output of `block(*inputs)`, of which only the inputs are kept."""
 
     @staticmethod
     def forward(
@@ -64,7 +64,7 @@ class Recompute(torch.autograd.Function):
 
 
 def recomputed(block: nn.Module, *inputs: Tensor) -> Tensor:
-    """Return block(*inputs), and keep nothing but the inputs for the backward pass.
+    """Return `block(*inputs)`, and keep nothing but the inputs for the backward pass.
 
     inputs: tensors; constants that need no gradient may be among them.
     """
@@ -75,7 +75,7 @@ def recomputed(block: nn.Module, *inputs: Tensor) -> Tensor:
 def recompute_(blocks: Iterable[nn.Module], how: Callable = recomputed) -> None:
     """Let every block keep only its inputs from now on; its weights stay as they are.
 
-    how: called as how(block, *inputs).  `del block.forward` takes it back.
+    how: called as `how(block, *inputs)`.  `del block.forward` takes it back.
     """
     for block in blocks:
         block.forward = MethodType(how, block)
