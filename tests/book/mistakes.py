@@ -9,6 +9,7 @@ import signal
 import torch
 import torch.distributed as dist
 from exercises_on_the_page import ROOT, answers
+from noted import noting
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -20,17 +21,8 @@ from dlsys_code.world import exchange, receive, send, shift
 RIGHT = answers(ROOT / "04_AICluster" / "04.primitive.ipynb")
 all_gather, all_reduce = RIGHT["all_gather"], RIGHT["all_reduce"]
 reduce_scatter, tree_broadcast = RIGHT["reduce_scatter"], RIGHT["broadcast"]
-SAID = []  # (exercise, wrong answer, what is said of it)
-
-
-def wrong(exercise: str, *said: str):
-    """Note what the verdict on the function below must say."""
-
-    def note(mine):
-        SAID.append((exercise, mine, said))
-        return mine
-
-    return note
+SAID = []
+wrong = noting(SAID)
 
 
 # ------------------------------------------------------------ it does not end

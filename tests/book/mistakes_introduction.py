@@ -7,23 +7,15 @@ from itertools import pairwise
 
 import torch
 from exercises_on_the_page import ROOT, answers
+from noted import noting
 from torch import Tensor, nn
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.gpt import GPTConfig
 
 RIGHT = answers(ROOT / "04_AICluster" / "01.introduction.ipynb")
-SAID = []  # (exercise, wrong answer, what is said of it)
-
-
-def wrong(exercise: str, *said: str):
-    """Note what the verdict on the function below must say."""
-
-    def note(mine):
-        SAID.append((exercise, mine, said))
-        return mine
-
-    return note
+SAID = []
+wrong = noting(SAID)
 
 
 # ------------------------------------------------------------ parameters and FLOPs
@@ -282,6 +274,11 @@ def every_layer(L: int, kept: int, block: int) -> int:
     return 1
 
 
-@wrong("segment", "返回了 0，要 1 到 10 的整数")
-def rounds_to_zero(L: int, kept: int, block: int) -> int:
-    return round((L * kept / block) ** 0.5)
+@wrong("segment", "返回了 4.0，要 1 到 16 的整数")
+def not_rounded(L: int, kept: int, block: int) -> float:
+    return (L * kept / block) ** 0.5
+
+
+@wrong("segment", "L = 12，一份输入 8 字节", "k = 10 要 26 字节，k = 6 只要 22")
+def ignores_the_ceiling(L: int, kept: int, block: int) -> int:
+    return max(1, round((L * kept / block) ** 0.5))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from configs import configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -22,20 +23,6 @@ from dlsys_code.introduction.gpt import GPT, GPTConfig
 
 KERNELS = {fused: gpt.fused_attention, written_out: gpt.explicit_attention}
 BATCHES = dict(b=st.integers(1, 3), T=st.integers(2, 9))
-
-
-@st.composite
-def configs(draw) -> GPTConfig:
-    groups = draw(st.integers(1, 3))
-    heads = groups * draw(st.integers(1, 3))
-    return GPTConfig(
-        vocabulary=draw(st.integers(2, 40)),
-        width=heads * 2 * draw(st.integers(1, 4)),
-        layers=draw(st.integers(1, 3)),
-        heads=heads,
-        key_value_heads=groups,
-        hidden=draw(st.integers(1, 30)),
-    )
 
 
 def kept_bytes(model: nn.Module, run: Callable[[], Tensor]) -> int:

@@ -4,6 +4,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 import pytest
 import torch
+from configs import configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
@@ -16,21 +17,6 @@ from dlsys_code.introduction.llamas import llamas
 # Names that cut the last digit off, and one that rounds to tens.
 CUT = {"LLaMA 65B", "Llama 3 70B", "Llama 3 405B"}
 TENS = {"Llama 2 70B"}
-
-
-@st.composite
-def configs(draw) -> GPTConfig:
-    groups = draw(st.integers(1, 3))
-    heads = groups * draw(st.integers(1, 3))
-    return GPTConfig(
-        vocabulary=draw(st.integers(2, 40)),
-        width=heads * 2 * draw(st.integers(1, 4)),
-        layers=draw(st.integers(1, 3)),
-        heads=heads,
-        key_value_heads=groups,
-        hidden=draw(st.integers(1, 30)),
-        tied=draw(st.booleans()),
-    )
 
 
 def counted(model: torch.nn.Module, tokens: torch.Tensor) -> tuple[int, int]:
