@@ -279,6 +279,6 @@ def not_rounded(L: int, kept: int, block: int) -> float:
     return (L * kept / block) ** 0.5
 
 
-@wrong("segment", "L = 12，一份输入 8 字节", "k = 10 要 26 字节，k = 6 只要 22")
+@wrong("segment", "L = 12，一份输入 8 字节", "k = 10 要 26 字节，k = 12 只要 20")
 def ignores_the_ceiling(L: int, kept: int, block: int) -> int:
     return max(1, round((L * kept / block) ** 0.5))
