@@ -1,38 +1,23 @@
 """`python -m dlsys_code bench`: the table, the files, and what it refuses."""
 
 import json
-import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from commands import assert_refused, call, launch, torchrun
 
-from dlsys_code.__main__ import main as command
 from dlsys_code.book import race
 from dlsys_code.primitive.bench import Heat, Row
 from dlsys_code.world import World
 
-COMMAND = ["-m", "dlsys_code", "bench"]
 TINY = ["--ranks", "2", "--max", "512", "--factor", "8", "--rounds", "2"]
 
 
 def run(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     """Run the command with no GPU and no variables of a launcher."""
-    return subprocess.run(
-        [sys.executable, *launcher, *COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process."""
-    monkeypatch.setattr(sys, "argv", ["dlsys_code", "bench", *arguments])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return command()
+    command = launch("bench", *arguments, launcher=launcher)
+    return subprocess.run(**command, capture_output=True, timeout=200)
 
 
 def table(text: str) -> list[list[str]]:
@@ -96,7 +81,7 @@ def test_a_tiny_race_is_printed_saved_and_drawn(tmp_path):
 
 def test_the_algorithms_named_race_against_torch(monkeypatch, capsys):
     chosen = ["--algorithm", "tree_into_", "--root", "1"]
-    assert call(monkeypatch, "broadcast", *TINY, *chosen) == 0
+    assert call(monkeypatch, "bench", "broadcast", *TINY, *chosen) == 0
     rows = table(capsys.readouterr().out)
     assert [cells[9] for cells in rows] == ["torch", "tree_into_"] * 3
     assert {cells[4] for cells in rows} == {"1"}
@@ -123,12 +108,8 @@ def test_the_algorithms_named_race_against_torch(monkeypatch, capsys):
 def test_bad_arguments_are_refused_before_any_rank_starts(
     monkeypatch, capsys, arguments, complaint
 ):
-    with pytest.raises(SystemExit) as caught:
-        call(monkeypatch, "all_gather", *arguments)
-    assert caught.value.code == 2
-    said = capsys.readouterr()
-    assert complaint in said.err.splitlines()[-1]
-    assert said.out == ""
+    command = ("bench", "all_gather", *arguments)
+    assert_refused(monkeypatch, capsys, *command, complaint=complaint)
 
 
 def wrong_race(world: World, heat: Heat) -> list[Row]:
@@ -149,14 +130,13 @@ def wrong_race(world: World, heat: Heat) -> list[Row]:
 
 def test_wrong_elements_are_said_and_fail_the_command(monkeypatch, capsys):
     monkeypatch.setattr(race, "race", wrong_race)
-    assert call(monkeypatch, "all_reduce", *TINY) == 1
+    assert call(monkeypatch, "bench", "all_reduce", *TINY) == 1
     assert "# 错误的元素：3，有错" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_under_torchrun_the_first_rank_prints():
-    module = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3")
-    launcher = (*module, "--max-restarts", "0")
+    launcher = torchrun(3)
     sizes = ["-e", "512", "--factor", "8", "--rounds", "2"]
     done = run("all_to_all", *sizes, launcher=launcher)
     assert done.returncode == 0, done.stderr

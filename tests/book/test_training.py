@@ -2,42 +2,24 @@
 
 import os
 import subprocess
-import sys
 import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import assert_refused, call, launch, torchrun
 
-from dlsys_code.__main__ import main as command
 from dlsys_code.book import training
 from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.serial import Recipe
 
-COMMAND = ["-m", "dlsys_code", "train"]
 TINY = ["--batch", "4", "--sequence", "8"]
-TORCHRUN = (
-    "-m", "torch.distributed.run", "--standalone",
-    "--nproc-per-node", "2", "--max-restarts", "0",
-)  # fmt: skip
 
 
 def started(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
     """Start the command with no GPU and no variables of a launcher."""
-    return subprocess.Popen(
-        [sys.executable, *launcher, *COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process."""
-    monkeypatch.setattr(sys, "argv", ["dlsys_code", "train", *arguments])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return command()
+    command = launch("train", *arguments, launcher=launcher)
+    return subprocess.Popen(**command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def rows(text: str) -> dict[int, float]:
@@ -48,7 +30,7 @@ def rows(text: str) -> dict[int, float]:
 
 def test_every_line_of_a_short_run_is_the_serial_runs(monkeypatch, capsys):
     options = ["--steps", "4", "--seed", "3", "--dtype", "float64"]
-    assert call(monkeypatch, *TINY, *options) == 0
+    assert call(monkeypatch, "train", *TINY, *options) == 0
     said = capsys.readouterr()
     recipe = Recipe(batch=4, sequence=8, seed=3, dtype=training.DTYPES["float64"])
     losses = list(serial.train(recipe, tokens.documentation(), steps=4))
@@ -68,7 +50,7 @@ def test_ranks_print_what_one_process_prints(monkeypatch, capsys, tmp_path):
     options = [*TINY, "--steps", "3", "--dtype", "float64", "--text", *map(str, files)]
     printed = []
     for ranks in ("1", "2"):
-        assert call(monkeypatch, *options, "--ranks", ranks) == 0
+        assert call(monkeypatch, "train", *options, "--ranks", ranks) == 0
         printed.append(capsys.readouterr().out)
     # The last of 4 digits may be rounded either way.
     assert rows(printed[1]) == pytest.approx(rows(printed[0]), abs=1.1e-4)
@@ -133,18 +115,14 @@ def test_about_twenty_lines_are_printed_whatever_the_steps():
 def test_bad_arguments_are_refused_before_any_rank_starts(
     monkeypatch, capsys, arguments, complaint
 ):
-    with pytest.raises(SystemExit) as caught:
-        call(monkeypatch, *arguments)
-    assert caught.value.code == 2
-    said = capsys.readouterr()
-    assert complaint in said.err.splitlines()[-1]
-    assert said.out == ""
+    command = ("train", *arguments)
+    assert_refused(monkeypatch, capsys, *command, complaint=complaint)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_loss_that_is_no_number_ends_the_run_in_one_line(monkeypatch, capsys, ranks):
     monkeypatch.setattr(training, "Recipe", partial(Recipe, learning_rate=1e10))
-    assert call(monkeypatch, *TINY, "--steps", "9", "--ranks", str(ranks)) == 1
+    assert call(monkeypatch, "train", *TINY, "--steps", "9", "--ranks", str(ranks)) == 1
     said = capsys.readouterr()
     assert rows(said.out).keys() == {0}
     who = "rank 0: FloatingPointError: " if ranks > 1 else ""
@@ -154,7 +132,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_one_line(monkeypatch, capsys, 
 
 def test_help_names_every_option(monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
-        call(monkeypatch, "--help")
+        call(monkeypatch, "train", "--help")
     assert caught.value.code == 0
     said = capsys.readouterr().out
     for option in ("text", "steps", "batch", "sequence", "ranks", "seed", "dtype"):
@@ -166,11 +144,11 @@ def test_under_torchrun_the_first_rank_prints(tmp_path):
     text = tmp_path / "text"
     text.write_bytes(Path(__file__).read_bytes())
     options = [*TINY, "--steps", "3", "--dtype", "float64", "--text", str(text)]
-    out, err = started(*options, launcher=TORCHRUN).communicate(timeout=200)
+    out, err = started(*options, launcher=torchrun(2)).communicate(timeout=200)
     assert list(rows(out)) == [0, 1, 2], err
     alone, _ = started(*options).communicate(timeout=200)
     assert rows(out) == pytest.approx(rows(alone), abs=1.1e-4)
-    refused = started(*options, "--ranks", "3", launcher=TORCHRUN)
+    refused = started(*options, "--ranks", "3", launcher=torchrun(2))
     _, err = refused.communicate(timeout=200)
     assert refused.returncode != 0
     assert err.count("torchrun has already decided how many there are") == 1
