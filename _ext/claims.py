@@ -29,7 +29,7 @@ NAMED = re.compile(
     r"第\s*\d+(?:\s*(?:[、和到至,]|，)\s*\d+)*\s*[章节轮块个步题位种]"  # which one
     r"|(?:图|式|表|习题)\s*[\d.]+(?:\s*(?:[、和到]|，)\s*[\d.]+)*"
     r"|(?:rank|step|小结)\s*\d+(?:\s*(?:[、和到]|，)\s*\d+)*"
-    r"|\d+\s*[号位]|(?:19|20)\d\d(?!\d)|float\d+|int\d+"
+    r"|\d+\s*号|(?:16|32)\s*位|(?:19|20)\d\d(?!\d)|float\d+|int\d+"
     r"|\d+-[A-Z]"
 )
 CITED = re.compile(r"references\.md#|\((?:19|20)\d\d\)")

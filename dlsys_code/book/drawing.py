@@ -7,8 +7,9 @@ Source of the palette: M. Okabe and K. Ito, "Color universal design", 2008.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ PURPLE, SKY, INK, PAPER = "#CC79A7", "#56B4E9", "#1a1a1a", "#fcfcfa"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = "osD^vP"
 MOST_TICKS = 8
+Line = TypeVar("Line")
 LOOK = {
     "svg.hashsalt": "dlsys_code",  # else every run gives other identifiers
     "svg.fonttype": "path",  # a reader's fonts do not matter
@@ -67,6 +69,19 @@ def draw(
     return Drawing(alt, text.getvalue())
 
 
+def told_apart(
+    what: str, lines: Mapping[str, Line]
+) -> list[tuple[str, Line, str, str]]:
+    """Return the name, the line, a colour and a marker of each of several lines.
+
+    Errors: ValueError for more lines than there are colours; what: they are called so.
+    """
+    if len(lines) > len(CYCLE):
+        raise ValueError(f"{len(CYCLE)} {what} can be told apart, not {len(lines)}")
+    looks = zip(lines.items(), CYCLE, MARKERS, strict=False)
+    return [(name, line, colour, marker) for (name, line), colour, marker in looks]
+
+
 def curves(
     x: Sequence[float],
     lines: dict[str, Sequence[float]],
@@ -82,14 +97,11 @@ def curves(
     logarithmic: both axes.  show_x: how the numbers under the x axis are written.
     Errors: ValueError for more lines than there are colours to tell them apart.
     """
-    if len(lines) > len(CYCLE):
-        raise ValueError(f"{len(CYCLE)} lines can be told apart, not {len(lines)}")
+    drawn = told_apart("lines", lines)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(facecolor=PAPER, xlabel=x_label, ylabel=y_label)
-        for (name, y), colour, marker in zip(
-            lines.items(), CYCLE, MARKERS, strict=False
-        ):
+        for name, y, colour, marker in drawn:
             axes.plot(x, y, color=colour, marker=marker, markersize=4, label=name)
         if logarithmic:
             axes.set_xscale("log", base=2)

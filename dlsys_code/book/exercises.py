@@ -55,12 +55,12 @@ class Task:
 class Puzzle:
     """A function to write that needs no ranks.
 
-    cases: arguments to try, or what makes them.  fault: what is wrong with the answer
-    to one of them, in Chinese; "" for a right answer.  shown: the arguments of a case,
-    for the reader.
+    cases: makes the arguments to try.  fault: what is wrong with the answer to one of
+    them, in Chinese; "" for a right answer.  shown: the arguments of a case, for the
+    reader.
     """
 
-    cases: Sequence[tuple] | Callable[[], Sequence[tuple]]
+    cases: Callable[[], Sequence[tuple]]
     fault: Callable[..., str]
     shown: Callable[..., str]
     hints: Sequence[str]
@@ -93,7 +93,7 @@ class Verdict:
 
 def judge_number(question: Question, given: object) -> Verdict:
     """Hold a number against the answer, to one in a thousand."""
-    if not isinstance(given, int | float) or isinstance(given, bool):
+    if not is_number(given):
         return Verdict(False, [f"要一个数，单位 {question.unit}，不是 {given!r}"])
     shown = f"{given:,.0f}" if abs(given) >= 1000 else f"{given:.4g}"
     if close(given, question.value):
@@ -105,6 +105,11 @@ def judge_number(question: Question, given: object) -> Verdict:
     return Verdict(False, [f"{shown} {question.unit} 偏{side}"])
 
 
+def is_number(answer: object, kind: type = int | float) -> bool:
+    """Return whether an answer is a number of that kind; True and False are none."""
+    return isinstance(answer, kind) and not isinstance(answer, bool)
+
+
 def close(a: float, b: float) -> bool:
     """Return whether two numbers agree to one in a thousand."""
     return abs(a - b) <= 1e-3 * abs(b)
@@ -112,7 +117,7 @@ def close(a: float, b: float) -> bool:
 
 def judge_function(puzzle: Puzzle, mine: Callable) -> Verdict:
     """Call a reader's function for every case, until one goes wrong."""
-    cases = puzzle.cases() if callable(puzzle.cases) else puzzle.cases
+    cases = puzzle.cases()
     for case in cases:
         try:
             fault = puzzle.fault(mine(*case), *case)

@@ -1,5 +1,7 @@
 """The exercises of chapter 1: numbers and functions, in the page's order."""
 
+from itertools import product
+
 from dlsys_code.book import exercises_introduction_counts as counts
 from dlsys_code.book import exercises_introduction_steps as steps
 from dlsys_code.book.exercises import Exercise, Puzzle, Question
@@ -49,7 +51,7 @@ EXERCISES: dict[str, Exercise] = {
         ],
     ),
     "count_parameters": Puzzle(
-        cases=[(config,) for config in counts.CONFIGS],
+        cases=lambda: [(config,) for config in counts.CONFIGS],
         fault=counts.fault_of_parameters,
         shown=counts.shown_config,
         hints=[
@@ -59,7 +61,7 @@ EXERCISES: dict[str, Exercise] = {
         ],
     ),
     "step_flops": Puzzle(
-        cases=[(config, T) for config in counts.CONFIGS for T in (8, 128)],
+        cases=lambda: list(product(counts.CONFIGS, (8, 128))),
         fault=counts.fault_of_flops,
         shown=counts.shown_config,
         hints=[

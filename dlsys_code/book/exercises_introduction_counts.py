@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from dlsys_code.book.exercises import is_number
 from dlsys_code.introduction import activations, budget, serial
 from dlsys_code.introduction.gpt import GPT, GPTConfig
 from dlsys_code.introduction.units import KiB, MiB, show_bytes
@@ -38,19 +39,15 @@ def fault_of_parameters(answer: object, config: GPTConfig) -> str:
     parts = budget.parameters(config)
     if answer == parts.total:
         return ""
+    h, d = config.width, config.head_width
+    all_heads_alike = config.layers * 2 * h * (h - config.key_value_heads * d)
     near = {
         parts.total - parts.norms: "少了归一化：每层两个、最后一个，各 h 个",
         parts.total - parts.embedding: "少了词嵌入 V·h",
-        parts.total + config.vocabulary * config.width: "输出层与词嵌入共用时只数一次",
+        parts.total + parts.embedding: "输出层与词嵌入共用时只数一次",
         parts.total - parts.head: "输出层不共用时有自己的 V·h 个",
         parts.total - parts.feed_forward // 3: "前馈层有三个矩阵：gate、up、down",
-        parts.total
-        + config.layers * 2 * config.width**2
-        - config.layers
-        * 2
-        * config.width
-        * config.key_value_heads
-        * config.head_width: ("键和值只有 g 个头，不是 a 个"),
+        parts.total + all_heads_alike: "键和值只有 g 个头，不是 a 个",
     }
     return near.get(answer, compared(answer, parts.total))
 
@@ -179,6 +176,6 @@ def fault_of_setting(answer: object, b: int, T: int, memory: int) -> str:
 
 def compared(answer: object, right: float) -> str:
     """Say that a number is too small or too large."""
-    if not isinstance(answer, int | float) or isinstance(answer, bool):
+    if not is_number(answer):
         return f"返回了 {answer!r}，要一个数"
     return f"{answer:,.0f} 偏{'小' if answer < right else '大'}，应当是 {right:,.0f}"

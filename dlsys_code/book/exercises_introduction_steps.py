@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dlsys_code.book.exercises import is_number
 from dlsys_code.book.exercises_introduction_counts import TINY
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.gpt import GPT, GPTConfig
@@ -43,28 +44,18 @@ def fault_of_accumulation(
         return list(torch.autograd.grad(loss, weights))
 
     whole = gradients(inputs, targets)
-    last = gradients(inputs.chunk(m)[-1], targets.chunk(m)[-1])
+    parts = zip(inputs.chunk(m), targets.chunk(m), strict=True)
+    found = [gradients(x, y) for x, y in parts]
+    plain_mean, last = [sum(same) / m for same in zip(*found, strict=True)], found[-1]
     if alike(mine, whole):
         return ""
     if alike(mine, [m * g for g in whole]):
         return f"梯度是整批的 {m} 倍：每个微批次的损失要先除以 {m}"
-    if alike(mine, plain_mean(model, inputs, targets, m)):
+    if alike(mine, plain_mean):
         return "各份的样本数不同，却都除以 m：按 len(x) / len(inputs) 加权"
     if alike(mine, last) or alike(mine, [g / m for g in last]):
         return "只剩最后一个微批次的梯度：中间把 .grad 清掉了"
     return "梯度与整批的不同"
-
-
-def plain_mean(
-    model: nn.Module, inputs: Tensor, targets: Tensor, m: int
-) -> list[Tensor]:
-    """Return the mean of the micro-batches' gradients, each counted the same."""
-    weights = list(model.parameters())
-    parts = list(zip(inputs.chunk(m), targets.chunk(m), strict=True))
-    found = [
-        torch.autograd.grad(serial.mean_loss(model, x, y), weights) for x, y in parts
-    ]
-    return [sum(same) / m for same in zip(*found, strict=True)]
 
 
 def alike(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -176,7 +167,7 @@ def fault_of_most_ranks(
     answer: object, compute_s: float, talk_s: float, least: float
 ) -> str:
     """Say that the efficiency is too low, or that one more rank would do."""
-    if not isinstance(answer, int) or isinstance(answer, bool) or answer < 1:
+    if not is_number(answer, int) or answer < 1:
         return f"返回了 {answer!r}，要一个不小于 1 的整数"
 
     def efficiency(p: int) -> float:
@@ -202,7 +193,7 @@ def shown_depth(L: int, kept: int, block: int) -> str:
 
 def fault_of_segment(answer: object, L: int, kept: int, block: int) -> str:
     """Say that another number of layers to a segment takes less memory."""
-    if not isinstance(answer, int) or isinstance(answer, bool) or not 1 <= answer <= L:
+    if not is_number(answer, int) or not 1 <= answer <= L:
         return f"返回了 {answer!r}，要 1 到 {L} 的整数"
 
     def memory(k: int) -> int:

@@ -1,5 +1,7 @@
 """The exercises of chapter 4: programs, numbers and functions, in the page's order."""
 
+from functools import partial
+
 from dlsys_code.book import exercises_puzzles as puzzles
 from dlsys_code.book.exercises import Exercise, Puzzle, Question
 from dlsys_code.book.exercises_primitive_programs import PROGRAMS
@@ -17,7 +19,7 @@ ACROSS = formulas.hierarchical_all_reduce(2, 4, 96 * MB // 4, 4)[1].bytes_sent *
 
 FUNCTIONS = {
     "two_levels": Puzzle(
-        cases=[(2, 4), (4, 2), (3, 3)],
+        cases=lambda: [(2, 4), (4, 2), (3, 3)],
         fault=puzzles.fault_of_groups,
         shown="{} 台机器、每台 {} 个 rank".format,
         hints=[
@@ -27,7 +29,7 @@ FUNCTIONS = {
         ],
     ),
     "choose": Puzzle(
-        cases=puzzles.grid(LINK),
+        cases=partial(puzzles.grid, LINK),
         fault=puzzles.fault_of_choice,
         shown=puzzles.shown_choice,
         hints=[

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
-from dlsys_code.introduction.memory import Bytes, watch
+from dlsys_code.introduction.memory import Bytes, peak_of
 from dlsys_code.world import compute
 
 AllReduce = Callable[[Tensor, ProcessGroup], Tensor]
@@ -130,17 +130,15 @@ def peak_bytes(
     *,
     average: Average = average_gradients,
 ) -> Bytes:
-    """Return the largest live bytes of this rank in one step, by kind.
-
-    It is the second step, as the first one makes the optimizer's states.
-    """
+    """Return the largest live bytes of this rank in one step, by kind."""
     model = serial.fresh_model(recipe)
     optimizer = serial.adamw(model, recipe)
     inputs, targets = serial.batch(recipe, text, 0, share(recipe, group))
-    for _ in range(2):
-        with watch(model, optimizer) as memory:
-            serial.mean_loss(model, inputs, targets).backward()
-            average(model, group)
-            optimizer.step()
+
+    def step() -> None:
+        serial.mean_loss(model, inputs, targets).backward()
+        average(model, group)
+        optimizer.step()
         optimizer.zero_grad()
-    return memory.peak
+
+    return peak_of(step, model, optimizer)

@@ -11,7 +11,7 @@ Source: each device names its entry in the references, and where the numbers sta
 from dataclasses import dataclass
 from functools import cache
 
-from dlsys_code.introduction.published import load
+from dlsys_code.introduction.published import load, named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,4 @@ def device(name: str) -> Device:
 
     Errors: ValueError when the table has none.
     """
-    by_name = {row.name: row for row in devices()}
-    if name not in by_name:
-        raise ValueError(f"there is no device {name!r}, but {', '.join(by_name)}")
-    return by_name[name]
+    return named("device", {row.name: row for row in devices()}, name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dlsys_code.introduction.budget import six_per_parameter
-from dlsys_code.introduction.published import load
+from dlsys_code.introduction.published import load, named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +51,11 @@ class Model:
 def models() -> tuple[Model, ...]:
     """Return all models of the table, the oldest first."""
     return tuple(Model(**row) for row in load("history"))
+
+
+def model(name: str) -> Model:
+    """Return the model of that name, "GPT-3" for one.
+
+    Errors: ValueError when the table has none.
+    """
+    return named("model", {row.name: row for row in models()}, name)

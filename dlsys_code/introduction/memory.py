@@ -195,6 +195,16 @@ def watch(
         yield memory
 
 
+def peak_of(
+    step: Callable[[], object], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Bytes:
+    """Return the peak of the second step(): the first makes the optimizer's states."""
+    step()
+    with watch(model, optimizer) as memory:
+        step()
+    return memory.peak
+
+
 def saved_for_backward(model: nn.Module, run: Callable[[], object]) -> list[Tensor]:
     """Return what autograd keeps of run() beside the model's weights, in order.
 

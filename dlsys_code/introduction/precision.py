@@ -29,7 +29,6 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.loss_scaling import LossScale, all_finite, constant
@@ -38,8 +37,7 @@ from dlsys_code.introduction.serial import Recipe
 
 def mean_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy per token [nat] in float32.  inputs, targets: (b, T)."""
-    logits = model(inputs).float()  # (b, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    return serial.mean_loss(lambda x: model(x).float(), inputs, targets)
 
 
 @torch.no_grad()

@@ -7,10 +7,13 @@ Sources: each table names its entry in the references.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
+
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +31,23 @@ def load(name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def named(what: str, rows: Mapping[str, Named], name: str) -> Named:
+    """Return the row of that name.
+
+    Errors: ValueError when there is none, with the names that there are; what: the rows
+    are called so.
+    """
+    if name not in rows:
+        raise ValueError(f"there is no {what} {name!r}, but {', '.join(rows)}")
+    return rows[name]
+
+
 @cache
 def table(name: str) -> Table:
     """Return one published table.
 
     Errors: ValueError when there is none of that name.
     """
-    tables = load("published")
-    if name not in tables:
-        raise ValueError(f"there is no table {name!r}, but {', '.join(tables)}")
-    found = tables[name]
+    found = named("table", load("published"), name)
     rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
     return Table(key=found["key"], where=found["where"], rows=rows)

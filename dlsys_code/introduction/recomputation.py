@@ -30,7 +30,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.accumulation import accumulate_gradients
-from dlsys_code.introduction.memory import Bytes, watch
+from dlsys_code.introduction.memory import Bytes, peak_of
 
 
 class Recompute(torch.autograd.Function):
@@ -159,10 +159,7 @@ def _prepare(
         optimizer.step()
         optimizer.zero_grad()
 
-    step()  # the first makes the optimizer's state
-    with watch(model, optimizer) as memory:
-        step()
-    return step, memory.peak
+    return step, peak_of(step, model, optimizer)
 
 
 def _seconds(step: Callable[[], None]) -> float:

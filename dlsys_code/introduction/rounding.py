@@ -37,24 +37,27 @@ class Lost(NamedTuple):
     """The shares of some numbers that a format cannot hold, from 0 to 1."""
 
     underflow: float  # became zero
-    overflow: float  # became infinite
+    overflow: float  # became infinite or not a number
 
 
-def lost(gradients: Iterable[Tensor], *, scale: float, half: torch.dtype) -> Lost:
-    """Return which shares of some gradients a scale and a rounding to `half` destroy.
+def lost(true: Iterable[Tensor], found: Iterable[Tensor]) -> Lost:
+    """Return which shares of some gradients were destroyed on the way.
 
-    gradients: finite, of any shapes.  Those that are zero already do not count.
+    true: what they should be, finite.  found: what a format has made of them, in the
+    same order.  Those that are truly zero do not count.
     Errors: ValueError when there is no gradient other than zero.
     """
-    every = [g.detach().flatten().double() for g in gradients]
-    every = torch.cat(every) if every else torch.empty(0)
-    every = every[every != 0]
+    pairs = [
+        (wide.flatten(), narrow.flatten())
+        for wide, narrow in zip(true, found, strict=True)
+    ]
+    left = [narrow[wide != 0] for wide, narrow in pairs]
+    every = torch.cat(left) if left else torch.empty(0)
     if not len(every):
         raise ValueError("there is no gradient other than zero to lose")
-    rounded = (scale * every).to(half)
     return Lost(
-        underflow=(rounded == 0).double().mean().item(),
-        overflow=rounded.isinf().double().mean().item(),
+        underflow=(every == 0).double().mean().item(),
+        overflow=(~every.isfinite()).double().mean().item(),
     )
 
 

@@ -12,7 +12,7 @@ recipe give the same losses, bit by bit on one machine; in float64 to rounding a
 Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 
@@ -79,7 +79,9 @@ def batch(
     return inputs, targets
 
 
-def mean_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+def mean_loss(
+    model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor
+) -> Tensor:
     """Return the cross-entropy per token [nat].  inputs, targets: (b, T)."""
     logits = model(inputs)  # (b, T, V)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

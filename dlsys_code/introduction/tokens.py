@@ -21,8 +21,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-VOCABULARY = 256  # a token is a byte
-
 
 def documentation() -> Tensor:
     """Return the text of Python's own documentation, as bytes: (length,) of uint8."""

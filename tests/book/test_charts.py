@@ -1,13 +1,11 @@
 """Charts are described, repeat to the byte, and say every part and every total."""
 
-import xml.etree.ElementTree as ElementTree
-
 import pytest
-from matplotlib.figure import Figure
+from lettering import words
 
 from dlsys_code.book import charts
-from dlsys_code.book.drawing import LOOK
 from dlsys_code.introduction.ledger import Ledger
+from dlsys_code.introduction.memory import Bytes
 
 ALT = "两条横条，第二条更长，多出来的是通信"
 STEPS = {
@@ -15,15 +13,9 @@ STEPS = {
     "2 ranks": Ledger(compute_s=0.06, exposed_s=0.05, bubble_s=0.02, other_s=0.01),
 }
 MEMORY = {
-    name: {"weights": 3 << 20, "activations": size << 20, "other": 1 << 20}
+    name: Bytes(weights=3 << 20, activations=size << 20, other=1 << 20)
     for name, size in (("serial", 30), ("2 ranks", 15))
 }
-
-
-def words(monkeypatch, paint) -> str:
-    """All that is written in a chart: with letters instead of outlines."""
-    monkeypatch.setitem(LOOK, "svg.fonttype", "none")
-    return "\n".join(ElementTree.fromstring(paint().svg).itertext())
 
 
 def test_a_ledger_says_every_line_and_every_total(monkeypatch):
@@ -52,31 +44,3 @@ def test_more_parts_than_colours_are_refused():
     panel = charts.Panel("bytes", {"a": dict.fromkeys("tuvwxyz", 1.0)})
     with pytest.raises(ValueError, match="6 parts can be told apart, not 7"):
         charts.stacked([panel], alt=ALT)
-
-
-def test_named_points_are_named(monkeypatch):
-    points = {"models": [charts.Point("BERT", 2018, 3.4e8)]}
-    said = words(
-        monkeypatch,
-        lambda: charts.named_points(
-            points, x_label="year", y_label="parameters", alt=ALT
-        ),
-    )
-    assert "BERT" in said and "models" in said
-
-
-def test_names_of_close_points_do_not_cover_each_other():
-    close = [charts.Point(name, 2020, 1e9) for name in ("BERT", "GPT-2", "T5")]
-    figure = Figure()
-    axes = figure.add_subplot()
-    axes.plot([2019, 2021], [1e9, 1e9])
-    charts.name_points(axes, close)
-    figure.draw_without_rendering()
-    first, second, third = (text.get_window_extent() for text in axes.texts)
-    assert not first.overlaps(second)
-    assert not first.overlaps(third) and not second.overlaps(third)
-
-
-def test_boxes_share_an_area():
-    assert charts.overlap((0, 0, 2, 2), (1, 1, 3, 3)) == 1
-    assert charts.overlap((0, 0, 1, 1), (1, 0, 2, 1)) == 0

@@ -8,7 +8,6 @@ from configs import configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -20,6 +19,7 @@ from dlsys_code.introduction.activations import (
     written_out,
 )
 from dlsys_code.introduction.gpt import GPT, GPTConfig
+from dlsys_code.introduction.memory import saved_for_backward
 
 KERNELS = {fused: gpt.fused_attention, written_out: gpt.explicit_attention}
 BATCHES = dict(b=st.integers(1, 3), T=st.integers(2, 9))
@@ -27,18 +27,7 @@ BATCHES = dict(b=st.integers(1, 3), T=st.integers(2, 9))
 
 def kept_bytes(model: nn.Module, run: Callable[[], Tensor]) -> int:
     """The bytes of all storages, but the parameters', that wait for the backward."""
-    parameters = {x.untyped_storage().data_ptr() for x in model.parameters()}
-    kept = {}
-
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage  # held, so that no address comes twice
-        return x
-
-    with saved_tensors_hooks(pack, lambda x: x):
-        run()
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(x.untyped_storage().nbytes() for x in saved_for_backward(model, run))
 
 
 def loss_of(model: nn.Module, b: int, T: int) -> Callable[[], Tensor]:

@@ -59,7 +59,7 @@ def test_the_table_of_formats(half):
 def test_what_is_lost_is_counted(half, powers, k):
     largest = {torch.bfloat16: 127, torch.float16: 15}[half]
     gradients = [torch.tensor([2.0**n, 0.0], dtype=torch.float64) for n in powers]
-    shares = lost(gradients, scale=2.0**k, half=half)
+    shares = lost(gradients, [(2.0**k * g).to(half) for g in gradients])
     under = [n + k < FORMATS[half][1] for n in powers]
     over = [n + k > largest for n in powers]
     assert shares.underflow == pytest.approx(sum(under) / len(powers), abs=1e-12)
@@ -69,7 +69,7 @@ def test_what_is_lost_is_counted(half, powers, k):
 @pytest.mark.parametrize("nothing", [[], [torch.zeros(3), torch.zeros(())]])
 def test_nothing_cannot_be_lost(nothing):
     with pytest.raises(ValueError, match="no gradient other than zero"):
-        lost(nothing, scale=1.0, half=torch.float16)
+        lost(nothing, [g.half() for g in nothing])
 
 
 def test_gradients_of_a_copy_are_the_models():
