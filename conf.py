@@ -78,6 +78,7 @@ intersphinx_mapping = {
     library: (url, str(HERE / f"_ext/inventories/{library}.inv"))
     for library, url in {
         "matplotlib": "https://matplotlib.org/stable/",
+        "networkx": "https://networkx.org/documentation/stable/",
         "nbformat": "https://nbformat.readthedocs.io/en/latest/",
         "numpy": "https://numpy.org/doc/stable/",
         "python": "https://docs.python.org/3/",
