@@ -20,6 +20,7 @@ from dlsys_code.book.drawing import (
     Drawing,
     draw,
 )
+from dlsys_code.communication.exposed import SplitLedger
 from dlsys_code.introduction.ledger import Ledger
 from dlsys_code.introduction.memory import Bytes
 from dlsys_code.introduction.units import MiB, ms
@@ -28,6 +29,8 @@ Parts = Mapping[str, float]
 COLOURS = (BLUE, ORANGE, SKY, PURPLE, GREEN, RED)
 HATCHES = ("", "//", "..", "\\\\", "xx", "--")
 GREY = "#c8c8c8"  # of the part named "other", in every chart
+# The lines of a ledger look alike in every chapter, whatever stands beside them.
+LINES = ("compute", "exposed", "bubble", "latency", "transfer")
 ROOM = 1.22  # of an axis, beyond the longest bar, for the number at its end
 
 
@@ -64,7 +67,8 @@ def looks(panel: Panel) -> dict[str, tuple[str, str]]:
     named = [part for part in parts if part != "other"]
     if len(named) > len(COLOURS):
         raise ValueError(f"{len(COLOURS)} parts can be told apart, not {len(named)}")
-    drawn = dict(zip(named, zip(COLOURS, HATCHES, strict=True), strict=False))
+    order = LINES if set(named) <= set(LINES) else named
+    drawn = dict(zip(order, zip(COLOURS, HATCHES, strict=True), strict=False))
     return {part: drawn.get(part, (GREY, "")) for part in parts}
 
 
@@ -110,11 +114,15 @@ def memory_panel(
 
 
 def ledger(
-    steps: Mapping[str, Ledger], memory: Mapping[str, Bytes], *, alt: str
+    steps: Mapping[str, Ledger | SplitLedger],
+    memory: Mapping[str, Bytes],
+    *,
+    alt: str,
 ) -> Drawing:
     """Return 一步账本: the time of one step and the memory of one rank, by part.
 
-    steps: the ledger of each layout.  memory: its peak, under the same names.
+    steps: the ledger of each layout, its communication in one piece or in two.
+    memory: its peak, under the same names.
     Times are measured, so the figure differs from run to run.
     """
     times = {

@@ -40,6 +40,20 @@ def test_other_is_grey_and_no_two_parts_look_alike():
     assert len(set(looks.values())) == 7
 
 
+def test_a_line_of_the_ledger_looks_alike_in_every_chapter():
+    whole, parted = (
+        charts.looks(charts.Panel("time", {"a": dict.fromkeys(lines, 1.0)}))
+        for lines in (
+            ("compute", "exposed", "bubble", "other"),
+            ("compute", "latency", "transfer", "bubble", "other"),
+        )
+    )
+    both = whole.keys() & parted.keys()
+    assert both == {"compute", "bubble", "other"}
+    assert all(whole[line] == parted[line] for line in both)
+    assert len(set(parted.values())) == 5
+
+
 def test_more_parts_than_colours_are_refused():
     panel = charts.Panel("bytes", {"a": dict.fromkeys("tuvwxyz", 1.0)})
     with pytest.raises(ValueError, match="6 parts can be told apart, not 7"):
