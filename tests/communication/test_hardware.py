@@ -184,6 +184,28 @@ def test_the_ladder_has_its_steps():
     assert 1000 < steps[0] / steps[-1] < 10_000
 
 
+@pytest.mark.parametrize("year", range(2017, 2026))
+def test_in_every_year_memory_leads_and_the_network_is_far_behind(year):
+    """The bus and the network change places; the others never do."""
+    best = {
+        kind: max(row.bandwidth for row in hardware.of_kind(kind) if row.year <= year)
+        for kind in ("HBM", "NVLink", "PCIe", "InfiniBand", "Ethernet")
+    }
+    slowest = max(best["PCIe"], best["InfiniBand"], best["Ethernet"])
+    assert best["HBM"] > 5 * best["NVLink"] and best["NVLink"] > 2 * slowest
+
+
+def test_a_port_of_400_gigabit_is_too_fast_for_the_slot_of_its_year():
+    assert hardware.link("400 GbE").year == hardware.link("PCIe 4").year
+    assert hardware.link("400 GbE").bandwidth > hardware.link("PCIe 4").bandwidth
+
+
+def test_nvlink_caught_up_with_the_memory_of_seven_years_before():
+    nvlink, memory = hardware.link("NVLink 5"), hardware.link("HBM2 of V100")
+    assert nvlink.bandwidth == memory.bandwidth
+    assert nvlink.year - memory.year == 7
+
+
 # ---------------------------------------------------------------- latency
 
 
