@@ -26,7 +26,7 @@ from dlsys_code.communication.link import Link
 from dlsys_code.introduction.published import load, named
 from dlsys_code.introduction.units import GB, TB, Gbit
 
-UNITS = {"Gbit/s": Gbit, "GB/s": GB, "TB/s": TB}  # bytes/s
+UNITS = {"Gbit/s": Gbit, "Tbit/s": TB / 8, "GB/s": GB, "TB/s": TB}  # bytes/s
 
 
 def rate(printed: str) -> float:
