@@ -1,16 +1,18 @@
 """How NCCL chooses: two algorithms, three protocols, six guesses, and the least wins.
 
-Once the channels are known, NCCL asks no clock how long an all-reduce of n bytes on p
-ranks of N nodes takes.  Each pair of an algorithm and a protocol has a latency and a
-bandwidth::
+Once the channels are known, NCCL asks no clock how long an all-reduce of n bytes takes
+on p ranks of M nodes.  It adds up::
 
-    time   latency + n / bandwidth
-    ring   base + (2 (p - 1) - c) s + c s'          bandwidth  w p / (2 (p - 1))
-    tree   base + 2 (p / N - 1) s + 2 log2(N) s'               w / 2
+    time     alpha_0 + inside alpha_1 + across alpha_2 + sent n beta
 
-    s, s'   a step inside a node, across nodes      c   2 (N - 1), a ring's steps across
-    w       channels x bandwidth of one x the protocol's share, at most its limit
+             inside                   across       sent
+    ring     2 (p - 1) - 2 (M - 1)    2 (M - 1)    2 (p - 1) / p
+    tree     2 (p / M - 1)            2 log2(M)    2
 
+    alpha_0   what the start takes     alpha_1, alpha_2   a step inside a node, across
+    1 / beta  channels x bandwidth of one x the protocol's share, at most its limit
+
+The constants depend on the algorithm and on the protocol, so there are six guesses.
 With LL a flag travels beside every 4 bytes, with LL128 beside every 120, and no other
 message has to say that they are there; Simple sends a block and then says so.  A step
 is shortest with LL, a byte is cheapest with Simple.  The guesses have to rank the six,
@@ -19,7 +21,8 @@ not to say when a run will end.
 Left out: NVLS, CollNet and PAT; channels of another speed across nodes than inside;
 that few bytes run on few channels.
 
-Source: NVIDIA, NCCL, src/graph/tuning.cc, `ncclTopoTuneModel`, `ncclTopoGetAlgoTime`.
+Sources: NVIDIA, NCCL, src/graph/tuning.cc, `ncclTopoTuneModel`, `ncclTopoGetAlgoTime`;
+Z. Hu et al., "Demystifying NCCL", arXiv:2507.04786 (2025), on the protocols.
 """
 
 from bisect import bisect_left
@@ -66,7 +69,7 @@ def latency_s(algorithm: str, protocol: str, comm: Communicator) -> float:
 
 
 def wire_speed(algorithm: str, protocol: str, comm: Communicator) -> float:
-    """Return w, the bytes that a rank sends per second [bytes/s]."""
+    """Return 1 / beta, the bytes that a rank sends per second [bytes/s]."""
     shares = f"share of {algorithm}, {'1 node' if comm.nodes == 1 else 'more'}"
     speed = comm.wire
     if algorithm == "tree":

@@ -24,7 +24,7 @@ def test_releases_differ_where_the_tables_were_rewritten():
 @pytest.mark.parametrize("release", ["2.20", "2.30"])
 def test_every_row_names_its_source_and_has_no_negative(release):
     for line in rows(release).values():
-        assert line.key == "nccl2026"
+        assert line.key == "nvidia2026"
         assert line.where.startswith("src/graph/")
         assert line.url.startswith("https://github.com/NVIDIA/nccl/blob/")
         assert line.url.endswith(line.where.split(",")[0])
