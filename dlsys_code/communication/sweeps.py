@@ -15,7 +15,7 @@ from functools import cache
 
 from dlsys_code.communication.nccl import bus_factor
 from dlsys_code.introduction.published import load, named
-from dlsys_code.introduction.units import us
+from dlsys_code.introduction.units import MiB, us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,11 @@ class Sweep:
     key: str
     where: str
     url: str
+
+    @property
+    def fine(self) -> bool:
+        """Whether it has every MiB up to 32 MiB, as its first rows."""
+        return [n for n, _ in self.rows[:32]] == [i * MiB for i in range(1, 33)]
 
 
 @cache
