@@ -53,7 +53,8 @@ class Communicator:
                 f"{self.channels} of {self.channel_bandwidth} B/s"
             )
         self.constant("LL limit, 1 node", self.architecture)
-        self.constant("network post", self.cpu)
+        if self.nodes > 1:
+            self.constant("network post", self.cpu)
         self.constant(f"step latency of ring over {self.medium}", "LL")
 
     @property

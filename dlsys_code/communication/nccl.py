@@ -5,9 +5,9 @@ on p ranks of M nodes.  It adds up::
 
     time     alpha_0 + inside alpha_1 + across alpha_2 + sent n beta
 
-             inside                   across       sent
-    ring     2 (p - 1) - 2 (M - 1)    2 (M - 1)    2 (p - 1) / p
-    tree     2 (p / M - 1)            2 log2(M)    2
+             inside           across       sent
+    ring     2 (p - M)        2 (M - 1)    2 (p - 1) / p
+    tree     2 (p / M - 1)    2 log2(M)    2
 
     alpha_0   what the start takes     alpha_1, alpha_2   a step inside a node, across
     1 / beta  channels x bandwidth of one x the protocol's share, at most its limit
@@ -49,9 +49,7 @@ def steps(algorithm: str, comm: Communicator) -> tuple[int, int]:
     """Return how many steps follow one another inside nodes, and across them."""
     if algorithm == "tree":
         return 2 * (comm.ranks_per_node - 1), 2 * (comm.nodes.bit_length() - 1)
-    saved = int(comm.constant("crossings saved by ring", "all"))
-    across = 2 * comm.nodes - saved if comm.nodes > 1 else 0
-    return 2 * (comm.ranks - 1) - across, across
+    return 2 * (comm.ranks - comm.nodes), 2 * (comm.nodes - 1)
 
 
 def latency_s(algorithm: str, protocol: str, comm: Communicator) -> float:

@@ -7,8 +7,8 @@ as tables.  A row of ours is one line of them, by its name::
     constant("step latency of ring over NVLink", "Simple")    3.4 us
     constant("limit of a tree channel, ampere", "1 node")     24 GB/s
 
-Rows differ between releases of NCCL: 2.30 is the newest here, 2.20 the one before the
-tables were rewritten.
+Rows differ between releases of NCCL.  2.30 is the newest here; of 2.20, before the
+tables were rewritten, there is what counts on one node.
 
 Source: NVIDIA, NCCL, src/graph/tuning.cc, topo.h and search.cc; each row names the file
 and the table in it.

@@ -52,9 +52,10 @@ def test_what_a_communicator_knows():
         ({"channels": 0}, "not 0 of"),
         ({"channel_bandwidth": 0.0}, "not 12 of 0.0 B/s"),
         ({"architecture": "kepler"}, "'kepler', but volta, ampere"),
-        ({"cpu": "arm"}, "'arm', but intel, amd"),
+        ({"nodes": 2, "cpu": "arm"}, "'arm', but intel, amd"),
         ({"medium": "rope"}, "over rope'"),
         ({"release": "3.0"}, "'3.0', but"),
+        ({"release": "2.20", "nodes": 2}, "no row 'network post'"),
     ],
 )
 def test_an_impossible_communicator_is_refused(wrong, said):

@@ -78,7 +78,6 @@ def test_eight_a100s_by_hand(algorithm, protocol, latency_us, speed):
         ("tree", "LL", cluster(128), 6.8 + 14 * 0.6 + 14 * 5.0),
         ("tree", "LL", cluster(127), 6.8 + 14 * 0.6 + 12 * 5.0),  # log2, rounded down
         ("ring", "LL", cluster(4, 1), 6.6 + 6 * 5.0),  # the tree's network latency
-        ("ring", "LL", cluster(2, release="2.20"), 6.6 + 26 * 1.0 + 4 * 2.7),
     ],
 )
 def test_latencies_across_nodes_by_hand(algorithm, protocol, comm, latency_us):

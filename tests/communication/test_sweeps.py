@@ -32,6 +32,26 @@ def test_bus_speeds_are_those_that_were_printed():
         assert bus_speed(n, 8, rows[n]) == pytest.approx(busbw * GB, rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("ranks", "size", "printed"),
+    [
+        (4, 5, 93.62),  # on both sides of every switch
+        (4, 6, 90.66),
+        (5, 10, 111.91),
+        (5, 11, 125.32),
+        (6, 14, 124.06),
+        (6, 15, 136.02),
+        (7, 19, 128.75),
+        (7, 20, 145.33),
+        (8, 23, 137.55),
+        (8, 24, 166.01),
+    ],
+)
+def test_fine_bus_speeds_are_those_that_were_printed(ranks, size, printed):
+    busbw = bus_speed(size * MiB, ranks, fine(ranks)[size - 1])
+    assert busbw == pytest.approx(printed * GB, rel=5e-4)
+
+
 def test_one_sweep_of_seven_is_coarse():
     assert [s.name for s in sweeps().values() if not s.fine] == [BEKMAN]
     assert sorted(s.ranks for s in sweeps().values() if s.fine) == [2, 4, 5, 6, 7, 8]
