@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlsys_code.communication import cost
+from dlsys_code.communication import cost, nccl
 from dlsys_code.communication.channels import Communicator, behind_nvswitch
 from dlsys_code.communication.nccl import (
     ALGORITHMS,
@@ -100,6 +100,22 @@ def test_times_by_hand():
     )
 
 
+def test_a_tree_is_corrected_up_to_256_mib():
+    below = 64.4e-6 + 300 * MiB / (0.92 * 120e9 * 0.9)
+    assert time_s(300 * MiB, "tree", "Simple", A100) == pytest.approx(below)
+    above = 64.4e-6 + 512 * MiB / (0.92 * 120e9)
+    assert time_s(512 * MiB, "tree", "Simple", A100) == pytest.approx(above)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpu", "limit"),
+    [(2, "intel", 39.0), (2, "amd", 22.5), (3, "intel", 20.4), (3, "amd", 19.0)],
+)
+def test_across_nodes_the_cpu_limits_ll(nodes, cpu, limit):
+    comm = cluster(nodes, cpu=cpu)
+    assert wire_speed("ring", "LL", comm) == pytest.approx(limit * GB)
+
+
 def test_a_ring_across_nodes_has_a_plateau_from_64_bytes_of_a_block():
     comm = cluster(4)
     blocks = 2 * 8 * 32
@@ -179,6 +195,14 @@ def test_between_two_switches_nothing_changes(comm):
         assert {choose(n, comm)[:2] for n in inside} == {tuple(pair)}
     for n, (*pair, _) in found[1:]:
         assert choose(n - 1, comm)[:2] != tuple(pair)
+
+
+def test_two_switches_between_two_sizes_that_are_looked_at(monkeypatch):
+    comm = behind_nvswitch(3, release="2.20")  # LL128 wins for less than a doubling
+    found = switches(comm, low=KiB, high=GiB)
+    assert [choice.protocol for _, choice in found] == list(PROTOCOLS)
+    monkeypatch.setattr(nccl, "MARKS", 1)
+    assert switches(comm, low=KiB, high=GiB) == found
 
 
 def test_eight_a100s_switch_twice():
