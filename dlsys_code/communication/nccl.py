@@ -55,14 +55,16 @@ def steps(algorithm: str, comm: Communicator) -> tuple[int, int]:
 def latency_s(algorithm: str, protocol: str, comm: Communicator) -> float:
     """Return NCCL's guess for an all-reduce without bytes [s]."""
     inside, across = steps(algorithm, comm)
+    base = comm.constant(f"base latency of {algorithm}", protocol)
     step = comm.constant(f"step latency of {algorithm} over {comm.medium}", protocol)
-    if algorithm == "ring" and comm.nodes > 1:
+    if comm.nodes == 1:
+        return base + inside * step
+    if algorithm == "ring":  # whose every step waits for a post to the network
         posts = comm.constant("network posts of a step", protocol)
         step = max(step, posts * comm.constant("network post", comm.cpu))
     exposed = comm.ranks_per_node == 1  # no other rank of the node hides the network
     kind = "tree" if exposed else algorithm
     crossing = comm.constant(f"step latency of {kind} over network", protocol)
-    base = comm.constant(f"base latency of {algorithm}", protocol)
     return base + inside * step + across * crossing
 
 
