@@ -213,6 +213,47 @@ def test_at_most_one_cnp_in_an_interval():
     assert cuts == pytest.approx([8, 58, 108, 158], abs=1)
 
 
+def after(flow, from_us, to_us, sent=0.0):
+    """Let whole microseconds pass, without marks."""
+    for step in range(from_us, to_us):
+        flow.passes(step * us, sent)
+    return flow.rate
+
+
+def told_once():
+    """A flow that has just been cut to half, 10 us after it began."""
+    flow = Sender(40 * Gbit, Dcqcn())
+    flow.marked(10 * us, 0.0)
+    flow.passes(10 * us, 0.0)
+    assert flow.rate == Rate(current=20 * Gbit, target=40 * Gbit, congestion=1.0)
+    return flow
+
+
+def test_the_timer_runs_from_the_last_cnp():
+    assert after(told_once(), 11, 65).current == 20 * Gbit
+    turned = after(told_once(), 11, 67)  # 10 us + 55 us have passed
+    assert turned.current == 30 * Gbit
+    assert turned.congestion == pytest.approx(255 / 256)
+
+
+def test_a_cnp_starts_fast_recovery_anew():
+    flow = told_once()
+    after(flow, 11, 11 + 4 * 55)  # four turns, one before the first gain
+    flow.marked(300 * us, 0.0)
+    flow.passes(300 * us, 0.0)
+    back_to = flow.rate.target
+    assert after(flow, 301, 300 + 4 * 55 + 5).target == back_to < 40 * Gbit
+    gained = after(flow, 525, 300 + 5 * 55 + 5).target - back_to
+    assert gained == pytest.approx(40 * Mbit)
+
+
+def test_the_byte_counter_makes_turns_too():
+    flow = told_once()
+    turned = after(flow, 11, 31, sent=500 * KB)  # 10 MB within 20 us
+    assert turned.current == 30 * Gbit
+    assert turned.congestion == 1.0  # only the timer says that there was silence
+
+
 def test_marks_grow_with_the_queue():
     control = Dcqcn(mark_from=5 * KB, mark_all_from=205 * KB, most_marked=0.01)
     shares = [marked_share(q * KB, control) for q in (0, 5, 105, 205, 206)]
@@ -246,6 +287,13 @@ def test_fairness_between_its_bounds():
     assert jain_index([1, 0, 0, 0]) == pytest.approx(1 / 4)
     with pytest.raises(ValueError, match="2 shares of nothing"):
         jain_index([0, 0])
+
+
+def test_the_headroom_by_hand():
+    # 9 hosts of 5 GB/s bring 90 KB in 2 us.
+    assert Incast(buffer=590 * KB).headroom == pytest.approx(90 * KB)
+    with pytest.raises(ValueError, match="589000 bytes .* 500000 and the 90000 bytes"):
+        Incast(buffer=589 * KB)
 
 
 @pytest.mark.parametrize(
