@@ -17,6 +17,7 @@ discrimination for resource allocation in shared computer systems", DEC TR-301, 
 """
 
 from collections.abc import Sequence
+from math import fsum
 from random import Random
 
 from dlsys_code.communication.dcqcn import Dcqcn, Sender, marked_share
@@ -45,7 +46,7 @@ def simulate(
         wanted = [flow.rate.current for flow in flows] or [incast.line] * switches.hosts
         rates = switches.send(now_s, wanted)
         switches.cross(rates)
-        queue = sum(switches.at_b[:-1])
+        queue = fsum(switches.at_b[:-1])
         leaving = switches.leave()
         for host, flow in enumerate(flows):
             packets = leaving[host] / incast.packet_bytes

@@ -19,6 +19,8 @@ Bytes flow as a fluid in steps of 1 us, and a pause acts one step later.  Left o
 packets (a queue mixes its flows), acknowledgements, timeouts, priorities, unequal
 hashing, and loops of switches, so that no deadlock can form.
 
+Sums are rounded once (`fsum`), so that a run is the same in every version of Python.
+
 Cost: PFC needs a buffer beyond X_OFF for what arrives before a pause acts.
 
 Sources: IEEE 802.1Qbb-2011 (PFC); D. Bertsekas and R. Gallager, Data Networks, 2nd ed.,
@@ -27,6 +29,7 @@ Sources: IEEE 802.1Qbb-2011 (PFC); D. Bertsekas and R. Gallager, Data Networks, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import fsum
 
 from dlsys_code.introduction.units import KB, Gbit, us
 
@@ -128,7 +131,7 @@ class Switches:
             self.run.sent[host] += rate * self.incast.step_s
         self.run.rates.append(rates)
         self.run.paused.append(self.hosts_pause)
-        self.run.at_a.append(sum(self.at_a))
+        self.run.at_a.append(fsum(self.at_a))
         return rates
 
     def cross(self, rates: Sequence[float]) -> None:
@@ -136,7 +139,7 @@ class Switches:
         incast = self.incast
         most = 0.0 if self.uplink_pauses else incast.uplink * incast.step_s
         crossing = taken(self.at_a, most)
-        room = incast.buffer - sum(self.at_b[:-1])
+        room = incast.buffer - fsum(self.at_b[:-1])
         kept = taken(crossing[:-1], room) + crossing[-1:]
         for host in range(self.hosts):
             self.at_a[host] -= crossing[host]
@@ -154,13 +157,13 @@ class Switches:
             self.at_b[host] -= left
             self.run.delivered[host] += left
             self.run.useful[host] += left * self.useful[host]
-        self.run.queue.append(sum(self.at_b[:-1]))
+        self.run.queue.append(fsum(self.at_b[:-1]))
         return leaving
 
     def pause(self) -> None:
         """Each switch tells the links into it to pause, or to go on, one step later."""
         if self.pfc:
-            held_a, held_b = sum(self.at_a), sum(self.at_b)
+            held_a, held_b = fsum(self.at_a), fsum(self.at_b)
             self.hosts_pause = has_to_pause(self.hosts_pause, held_a, self.incast)
             self.uplink_pauses = has_to_pause(self.uplink_pauses, held_b, self.incast)
 
@@ -172,7 +175,7 @@ class Switches:
 
 def taken(waiting: Sequence[float], most: float) -> list[float]:
     """Return what leaves of each flow when at most `most` bytes do, in proportion."""
-    total = sum(waiting)
+    total = fsum(waiting)
     if total <= most:
         return [*waiting]
     return [flow * (most / total) for flow in waiting]
