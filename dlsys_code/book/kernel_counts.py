@@ -25,10 +25,11 @@ class KernelWork(NamedTuple):
     sleeps: int  # voluntary context switches
 
 
-def kernel_work(action: Callable[[], object]) -> KernelWork:
-    """Run `action` and return what the kernel did for it, in this thread."""
+def kernel_work(action: Callable[[], object], *, times: int = 1) -> KernelWork:
+    """Run `action` so often and return what the kernel did for it, in this thread."""
     before, looked = _so_far()
-    action()
+    for _ in range(times):
+        action()
     after, _ = _so_far()
     # The first look is itself a read, counted only after it has seen the counters.
     return KernelWork(

@@ -103,7 +103,7 @@ def tcp(memory: str = USER, *, zero_copy_send: bool = False) -> Path:
     """Return the path of TCP between two hosts, from and to `memory` of the hosts.
 
     zero_copy_send: with MSG_ZEROCOPY the NIC reads the pages of the program itself, and
-    one more call fetches the notice that they are free again.
+    one more call, if not fewer, fetches the notice that they are free again.
     """
     call, ran = Step(CALL, "CPU"), Step(TRANSPORT, "CPU")
     plain = (Step(COPY, "CPU", memory, SOCKET), ran, Step(DMA, "NIC", SOCKET, NIC))
