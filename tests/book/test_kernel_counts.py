@@ -35,7 +35,7 @@ def test_a_copy_in_memory_calls_nobody():
 
 
 def test_ranks_sleep_over_tcp_and_not_over_memory(world):
-    turns = 400
+    turns = 200
     ranks = world(2)(ping_pong_sleeps, turns)
     over_tcp = sum(rank["TCP"] for rank in ranks)
     over_memory = sum(rank["shared memory"] for rank in ranks)
