@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 
 import numpy as np
-from scipy.optimize import OptimizeResult, least_squares
+from scipy.optimize import least_squares
 from scipy.stats import t as student
 
 from dlsys_code.communication.link import Link
@@ -60,6 +60,30 @@ def typical_s(samples: Sequence[float]) -> float:
     return geometric_mean([t for t in samples if t < SLOW * fastest])
 
 
+def alpha_beta(sizes: np.ndarray, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return alpha [s] and beta [s/byte], and half the widths of their intervals.
+
+    sizes: ascending [bytes].  times_s: of one message of each [s].
+    The covariance is s^2 (J^T J)^-1, with the Jacobian J and the errors left over, s.
+    """
+    relative = np.stack([np.ones_like(sizes), sizes], axis=1) / times_s[:, None]
+    start = np.array([times_s[0], times_s[-1] / sizes[-1]])
+    best = least_squares(
+        lambda link: relative @ link - 1,  # predicted over measured, less 1
+        start,
+        jac=lambda _: relative,
+        x_scale=start,
+        loss="soft_l1",
+        f_scale=GROSS,
+    )
+    freedom = len(sizes) - 2
+    if freedom == 0:
+        return best.x, np.full(2, np.inf)
+    covariance = 2 * best.cost / freedom * np.linalg.inv(best.jac.T @ best.jac)
+    margin = student.ppf((1 + CONFIDENCE) / 2, freedom)
+    return best.x, margin * np.sqrt(np.diag(covariance))
+
+
 def fit_link(times_s: Mapping[int, Sequence[float]]) -> Fit:
     """Return the link that explains the times best.
 
@@ -70,25 +94,21 @@ def fit_link(times_s: Mapping[int, Sequence[float]]) -> Fit:
     _check(times_s)
     sizes = np.array(sorted(times_s), dtype=float)
     typical = np.array([typical_s(times_s[n]) for n in sorted(times_s)])
-    scale = np.array([typical[0], typical[-1] / sizes[-1]])  # about alpha and beta
-    parts = np.stack([np.ones_like(sizes), sizes], axis=1) * scale / typical[:, None]
-    best = least_squares(
-        lambda link: parts @ link - 1, np.ones(2), loss="soft_l1", f_scale=GROSS
-    )
-    alpha, beta = (best.x * scale).tolist()
-    if min(best.x) < TINY:
+    found, off = alpha_beta(sizes, typical)
+    (alpha, beta), (alpha_off, beta_off) = found.tolist(), off.tolist()
+    if alpha < TINY * typical[0] or beta * sizes[-1] < TINY * typical[-1]:
         raise ValueError(
             f"times of {sizes[0]:,.0f} to {sizes[-1]:,.0f} B give a latency of "
             f"{alpha:.3g} s and {beta:.3g} s/B: no link; measure smaller and larger "
             "messages"
         )
-    alpha_off, beta_off = (_half_widths(best) * scale).tolist()
     slow, fast = beta + beta_off, beta - beta_off
+    errors = (alpha + beta * sizes) / typical - 1
     return Fit(
         link=Link(latency_s=alpha, bandwidth=1 / beta),
         latency_interval_s=(max(0.0, alpha - alpha_off), alpha + alpha_off),
         bandwidth_interval=(1 / slow, 1 / fast if fast > 0 else np.inf),
-        errors=dict(zip(sorted(times_s), (parts @ best.x - 1).tolist(), strict=True)),
+        errors=dict(zip(sorted(times_s), errors.tolist(), strict=True)),
     )
 
 
@@ -100,16 +120,3 @@ def _check(times_s: Mapping[int, Sequence[float]]) -> None:
     for n, samples in times_s.items():
         if len(samples) == 0 or not all(0 < t < np.inf for t in samples):
             raise ValueError(f"{n} B: a fit needs times above 0 s, not {list(samples)}")
-
-
-def _half_widths(best: OptimizeResult) -> np.ndarray:
-    """Return half the width of each parameter's interval of confidence.
-
-    best: of least squares.  Its Jacobian J and what is left of its cost give the
-    covariance, s^2 (J^T J)^-1.
-    """
-    freedom = len(best.fun) - len(best.x)
-    if freedom == 0:
-        return np.full(len(best.x), np.inf)
-    covariance = 2 * best.cost / freedom * np.linalg.inv(best.jac.T @ best.jac)
-    return student.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(np.diag(covariance))

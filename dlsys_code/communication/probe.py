@@ -28,7 +28,7 @@ from dlsys_code.communication.trials import INPUTS, RANKS, TRIALS, Call, Trial
 from dlsys_code.introduction.published import load
 from dlsys_code.world import RankError, World
 
-LIMIT_S = {"CPU": 2.0, "GPU": 30.0}  # of one cell; NCCL connects at the first call
+LIMIT_S = {"CPU": 5.0, "GPU": 30.0}  # of one cell; NCCL connects at the first call
 
 
 @dataclass(frozen=True, kw_only=True)
