@@ -11,7 +11,7 @@ more than an empty message takes in all: plain least squares look at nothing els
 
 An interval holds alpha, or the bandwidth, with 95 % confidence, if the errors that are
 left are chance.  Real links have knees where another protocol or a full buffer takes
-over; then `errors` has a pattern and the intervals are wide.
+over; then `errors` has a pattern and the intervals are wide.  A fit takes milliseconds.
 
 Sources: R. W. Hockney, "The communication challenge for MPP: Intel Paragon and Meiko
 CS-2", Parallel Computing 20 (1994) 389-398; T. Hoefler and R. Belli, "Scientific

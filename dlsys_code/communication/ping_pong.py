@@ -8,7 +8,7 @@ way there and back::
 
 Every round sends every size once, in an order that is shuffled anew, so that a slow
 second does not fall on one size.  The first rounds are not counted: connections open,
-the windows of TCP grow, caches fill.
+the windows of TCP grow, caches fill.  `SIZES` 30 times over loopback take a second.
 
 A round trip sees one message at a time, in one direction, on a link that nobody else
 uses.  Both directions at once, several messages on their way or other pairs of ranks

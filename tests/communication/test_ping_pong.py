@@ -1,11 +1,15 @@
 """Ping-pong on real ranks: what is sent, what is returned, and what is refused."""
 
 from collections import Counter
+from itertools import count
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from dlsys_code.communication import ping_pong as timed
 from dlsys_code.communication.fit import fit_link
 from dlsys_code.communication.ping_pong import (
     WARM_UP,
@@ -70,6 +74,18 @@ def test_a_timed_run_leaves_out_the_notes(world):
     trace = world(2).trace(play, Rally(sizes=(8,), rounds=2), "cpu")
     assert trace.bytes_sent() == [0, 0]
     assert len(trace.results[0][8]) == 2
+
+
+def play_by_a_clock_of_ticks(rally: Rally) -> dict[int, list[float]]:
+    """Play while every look at the clock finds it one second later."""
+    ticks = SimpleNamespace(perf_counter=count().__next__)
+    with patch.object(timed, "time", ticks):
+        return play(rally, "cpu")
+
+
+def test_one_way_is_half_of_the_way_there_and_back(world):
+    times = world(2)(play_by_a_clock_of_ticks, Rally(sizes=(8, 64), rounds=3))
+    assert times == 2 * [{8: 3 * [0.5], 64: 3 * [0.5]}]
 
 
 class Counting(dist.ProcessGroupGloo):
