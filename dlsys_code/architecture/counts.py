@@ -16,12 +16,14 @@ both.  In closed form, for N devices and k ports on a switch::
 
 To find the best cut takes time exponential in N.  So for more than 8 devices only the
 halves along the coordinates of their places are tried: an upper bound in general, and
-exact for these networks.
+exact for the networks of this package, but for rails with an odd number of hosts, or of
+devices on a host.
 
 Sources: W. J. Dally and B. Towles, "Principles and practices of interconnection
 networks", Morgan Kaufmann 2004, chapters 3 and 5; M. Al-Fares et al., SIGCOMM 2008.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -75,6 +77,14 @@ def count(network: nx.Graph) -> Counts:
     )
 
 
+def cables_by_kind(network: nx.Graph) -> dict[str, int]:
+    """Return how many cables of each kind there are, {"NVLink 2": 24} for one."""
+    counter: Counter[str] = Counter()
+    for _, _, link in network.edges(data=True):
+        counter[link["kind"]] += link["cables"]
+    return dict(counter)
+
+
 def diameter(network: nx.Graph) -> int:
     """Return the cables on the way between the two devices farthest apart."""
     devices = endpoints(network)
@@ -93,7 +103,7 @@ def bisection(network: nx.Graph, weight: str) -> float:
     capacity = np.rint(np.array(exact) / unit).astype(np.int32)
     devices = [nodes[device] for device in endpoints(network)]
     halved = [[nodes[device] for device in half] for half in halves(network)]
-    return unit * min(cut(ends, capacity, half, devices) for half in halved)
+    return float(unit * min(cut(ends, capacity, half, devices) for half in halved))
 
 
 def cut(

@@ -117,7 +117,7 @@ def binomial_tree(links: nx.Graph, root: int) -> list[list[tuple[int, int]]]:
 def _matchings(
     links: nx.Graph, have: tuple[int, ...], without: set[int], size: int
 ) -> Iterator[list[tuple[int, int]]]:
-    """Give all ways in which `size` of the devices that have it reach a new one each."""
+    """Give all ways in which `size` devices that have it reach a new one each."""
     if size == 0:
         yield []
         return
