@@ -75,7 +75,9 @@ def best_ring(network: nx.Graph) -> Ring:
     """
     first, *others = endpoints(network)
     if len(others) >= MOST:
-        raise ValueError(f"all orders are tried up to {MOST} devices, not more")
+        raise ValueError(
+            f"all orders are tried up to {MOST} devices, not {len(others) + 1}"
+        )
     there = {
         (a, b): {
             link: part / network.edges[link]["bandwidth"]
