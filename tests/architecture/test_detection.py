@@ -61,6 +61,19 @@ def test_close_pairs_join_before_distant_ones():
     assert nx.shortest_path_length(network, 0, 3) == 5
 
 
+def test_pairs_behind_one_switch_share_a_switch_above():
+    far = [["PXB"] * 4 for _ in range(4)]
+    for a, b in ((0, 1), (2, 3)):
+        far[a][b] = far[b][a] = "PIX"
+    for a in range(4):
+        far[a][a] = "X"
+    rows = [f"GPU{a} {' '.join(far[a])}" for a in range(4)]
+    network = found("\n".join(["GPU0 GPU1 GPU2 GPU3 CPU Affinity", *rows]))
+    assert nx.shortest_path_length(network, 0, 1) == 2
+    assert nx.shortest_path_length(network, 0, 2) == 4
+    assert "cpu 0" not in nx.shortest_path(network, 0, 2)
+
+
 def test_bridged_pairs_share_twelve_links_and_nothing_else():
     direct = direct_links(found(capture("8 x A100, bridged in pairs").text, 12))
     assert wiring(direct) == {frozenset((r, r + 1)): 12 for r in (0, 2, 4, 6)}
