@@ -24,7 +24,7 @@ from dlsys_code.architecture.topology import Cable
 NVLINK = Cable(bandwidth=20e9, kind="NVLink 2")
 PCIE = Cable(bandwidth=12e9, kind="PCIe 3")
 QPI = Cable(bandwidth=6e9, kind="QPI")
-SLOW = Cable(bandwidth=8e9)  # than PCIe, but not than a slot used both ways at once
+SLOW = Cable(bandwidth=8e9)  # less than a PCIe slot, more than half of one
 TREE = machines.pcie_tree(
     sockets=2,
     switches_per_socket=2,
