@@ -43,10 +43,14 @@ def test_the_dgx_1_is_its_cube_mesh_and_its_pcie_tree():
         pcie=PCIE,
         between_sockets=QPI,
     )
-    # mlx5_2 is the third column of NICs but the second of the matrix
-    assert wiring(network) == wiring(
-        nx.relabel_nodes(tree, {"nic 1": "nic 2", "nic 2": "nic 1"})
-    )
+    assert wiring(network) == wiring(tree)  # mlx5_2 is NIC 2, though in the 2nd column
+
+
+def test_nics_whose_names_end_in_the_same_number_are_counted():
+    rows = ["GPU0 X PIX SYS", "mlx5_0 PIX X SYS", "rocep_0 SYS SYS X"]
+    network = found("\n".join(["GPU0 mlx5_0 rocep_0 CPU Affinity", *rows]))
+    assert nx.shortest_path_length(network, 0, "nic 0") == 2
+    assert nx.shortest_path_length(network, 0, "nic 1") > 2
 
 
 def test_gpus_of_one_board_share_a_switch():
