@@ -32,7 +32,16 @@ from itertools import product
 
 import networkx as nx
 
-TIERS = {"nvswitch": -1, "router": 1, "leaf": 1, "spine": 2, "core": 3}
+KINDS = {  # first word of a name -> kind, tier
+    "nvswitch": ("nvswitch", -1),
+    "nic": ("nic", 0),
+    "pcie": ("pcie", 1),
+    "cpu": ("cpu", 2),
+    "router": ("switch", 1),
+    "leaf": ("switch", 1),
+    "spine": ("switch", 2),
+    "core": ("switch", 3),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,10 +225,12 @@ def fat_tree(
 
 
 def with_tiers(network: nx.Graph) -> nx.Graph:
-    """Mark the kind and the tier of switches by their names, and return the network."""
+    """Mark the kind and the tier of all but devices by their names; return the network.
+
+    A node that is marked already keeps its marks.
+    """
     for node, data in network.nodes(data=True):
-        if isinstance(node, str):
-            name = node.split()[0]
-            kind = "nvswitch" if name == "nvswitch" else "switch"
-            data.update(kind=kind, tier=TIERS[name])
+        if isinstance(node, str) and not data:
+            kind, tier = KINDS[node.split()[0]]
+            data.update(kind=kind, tier=tier)
     return network
