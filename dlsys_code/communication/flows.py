@@ -83,7 +83,11 @@ class Flows:
             if len(self.known) == MOST_KNOWN:
                 self.known.clear()
             flow, entry = ranges(self.first[pairs], self.first[pairs + 1])
-            routes = Routes(flow, self.routes.link[entry], self.routes.part[entry])
-            rate = max_min_shares(routes, len(pairs), self.links.bandwidth)
-            self.known[key] = Shared(rate, np.unique(routes.link))
+            link = self.routes.link[entry]
+            used = np.zeros(len(self.links.tail), dtype=bool)
+            used[link] = True
+            busy, number = np.flatnonzero(used), np.cumsum(used) - 1
+            routes = Routes(flow, number[link], self.routes.part[entry])
+            rate = max_min_shares(routes, len(pairs), self.links.bandwidth[busy])
+            self.known[key] = Shared(rate, busy)
         return self.known[key]

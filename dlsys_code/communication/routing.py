@@ -76,7 +76,7 @@ def scramble(x: ndarray) -> ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Links:
     """The links of a network, each direction for itself, in the order of their tails.
 
@@ -111,6 +111,11 @@ class Links:
             latency_s=latency_s,
         )
 
+    def names(self) -> list[tuple[int | str, int | str]]:
+        """Return the nodes that every link joins: from where, to where."""
+        ends = zip(self.tail.tolist(), self.head.tolist(), strict=True)
+        return [(self.nodes[a], self.nodes[b]) for a, b in ends]
+
     def lengths(self) -> ndarray:
         """Return 1 for every link, and more where it leads to a device."""
         device = np.array([isinstance(node, int) for node in self.nodes])
@@ -134,7 +139,7 @@ def find_routes(
         a, b = links.nodes[source[lost[0]]], links.nodes[destination[lost[0]]]
         raise ValueError(f"there is no way from {a} to {b} in this network")
 
-    found = []
+    found = [Routes.along([])]
     flow, node, part = np.arange(len(source)), source, np.ones(len(source))
     while True:
         going = node != destination[flow]
