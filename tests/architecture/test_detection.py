@@ -122,3 +122,10 @@ def test_a_matrix_that_is_not_symmetric_is_refused():
 def test_links_that_a_device_does_not_have_are_refused():
     with pytest.raises(ValueError, match=r"GPU0 has 6 NVLinks, not \[2, 2, 2, 2\]"):
         found(matrix_of("NV2", 5), 6)
+
+
+def test_every_capture_says_where_it_was_published():
+    assert all(row.where and row.url.startswith("https://") for row in captures())
+    assert len({row.name for row in captures()}) == len(captures())
+    with pytest.raises(ValueError, match="no capture 'DGX-2', but DGX-1, 2 x K80, "):
+        capture("DGX-2")
