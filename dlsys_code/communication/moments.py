@@ -67,9 +67,10 @@ class Run:
 
             now = then
             over = ends <= now * (1 + SAME_TIME)
-            self.end_s[moving[over]] = now
-            self.leave(self.turns.done(moving[over]), now)
-            moving, rate, ends = moving[~over], rate[~over], ends[~over]
+            if over.any():
+                self.end_s[moving[over]] = now
+                self.leave(self.turns.done(moving[over]), now)
+                moving, rate, ends = moving[~over], rate[~over], ends[~over]
 
     def leave(self, messages: ndarray, now: float) -> None:
         """Let messages leave their sources: they wait for their latency."""

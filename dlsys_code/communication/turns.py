@@ -40,6 +40,7 @@ class Turns:
         self.last = np.append(rank[:-1] != rank[1:], True)[: len(turns)]
         self.begun = np.insert(self.last[:-1], 0, True)[: len(turns)]
 
+        self.rendezvous = rendezvous
         awaited = self.turns_of if rendezvous else self.turns_of[:1]
         self.held = np.full(len(step), len(awaited))  # turns that a message waits for
         self.behind = np.argsort(awaited.ravel(), kind="stable") % max(len(step), 1)
@@ -70,4 +71,5 @@ class Turns:
         _, place = ranges(self.first[turns], self.first[turns + 1])
         messages = self.behind[place]
         np.subtract.at(self.held, messages, 1)
-        return np.unique(messages[self.held[messages] == 0])
+        freed = messages[self.held[messages] == 0]
+        return np.unique(freed) if self.rendezvous else freed
