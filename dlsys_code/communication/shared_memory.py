@@ -28,7 +28,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import torch
@@ -47,6 +47,8 @@ from dlsys_code.communication.mailbox import (
 )
 from dlsys_code.communication.segment import has_ended, share
 from dlsys_code.introduction.units import KiB
+from dlsys_code.world.handles import Followed
+from dlsys_code.world.watched import COLLECTIVES, INNER_NAMES
 
 SLOTS, SLOT_BYTES = 4, 256 * KiB  # fastest of those tried with 2 to 8 ranks
 SPINS = 10  # turns without a piece before a rank sleeps
@@ -307,18 +309,17 @@ class SharedMemory(dist.ProcessGroupGloo):
             elif idle < SPINS:
                 idle += 1
                 os.sched_yield()
-            elif not self.rest():
+            elif not self.rest(NAP_S if len(_busy) == 1 else SHORT_NAP_S):
                 self.complain(message, until_s)
 
-    def rest(self) -> bool:
-        """Sleep until a peer rings; return False if none did for a while.
+    def rest(self, nap_s: float) -> bool:
+        """Sleep until a peer rings; return False if none did for so long.
 
         Rings that are heard before the last look for pieces are old; one that comes
         after it ends the sleep, so none is missed.
         """
         while take(self.bell):
             pass
-        nap_s = NAP_S if len(_busy) == 1 else SHORT_NAP_S
         return move_all() or take_within(self.bell, nap_s)
 
     def complain(self, message: Message, until_s: float) -> None:
@@ -329,6 +330,38 @@ class SharedMemory(dist.ProcessGroupGloo):
         if time.monotonic() > until_s:
             raise RuntimeError("shared memory: Timed out waiting for a message")
 
+
+class Attended(Followed):
+    """A collective of gloo in a rank whose messages need moving while it waits."""
+
+    def __init__(self, work: dist.Work, group: SharedMemory):
+        super().__init__(work, None)
+        self.group = group
+
+    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
+        """Move messages until gloo is done or none is under way; then wait for gloo."""
+        while _busy and not self.work.is_completed():
+            self.group.rest(SHORT_NAP_S)
+        return super().wait(timeout)
+
+    def get_future(self) -> torch.futures.Future:
+        """Return gloo's own."""
+        return self.work.get_future()
+
+
+def attended(method: str) -> Callable[..., dist.Work]:
+    """Return a collective of gloo that does not hold up messages under way."""
+
+    def call(self: SharedMemory, *args, **kwargs) -> dist.Work:
+        work = getattr(dist.ProcessGroupGloo, method)(self, *args, **kwargs)
+        return Attended(work, self) if _busy else work
+
+    return call
+
+
+for _method in {INNER_NAMES.get(name, name) for name in COLLECTIVES}:
+    if hasattr(dist.ProcessGroupGloo, _method):
+        setattr(SharedMemory, _method, attended(_method))
 
 _busy: dict[SharedMemory, int] = {}  # groups -> messages of this rank under way
 
