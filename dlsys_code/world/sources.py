@@ -24,6 +24,10 @@ LIBRARIES = (
     str(Path(__file__).parent),
     "<frozen",
 )
+TRANSPORTS = tuple(  # what works below torch in a chapter, as gloo does in C++
+    f"{PACKAGE}/communication/{module}.py"
+    for module in ("mailbox", "segment", "shared_memory")
+)
 LONGEST = 12  # frames shown of a traceback; a recursion has a thousand
 
 
@@ -31,7 +35,7 @@ LONGEST = 12  # frames shown of a traceback; a recursion has a thousand
 def is_program(filename: str) -> bool:
     """Return whether a file is the reader's or a chapter's, and no library's."""
     if filename.startswith(PACKAGE):
-        return not filename.startswith(LIBRARIES[-2])
+        return not filename.startswith((LIBRARIES[-2], *TRANSPORTS))
     return not filename.startswith(LIBRARIES)
 
 

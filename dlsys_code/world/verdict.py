@@ -25,7 +25,9 @@ from dlsys_code.world.sources import (
 )
 
 EXIT_LIMIT_S = 1.0  # from the last byte of a rank to its exit status
-PEER_LOST = re.compile(r"^RuntimeError: .*gloo.*(by peer|Broken pipe|refused|0 bytes)")
+PEER_LOST = re.compile(
+    r"^RuntimeError: .*(gloo|memory).*(by peer|Broken pipe|refused|0 bytes)"
+)
 
 
 def of_rank(
