@@ -3,12 +3,13 @@
 python -m dlsys_code train             train the small GPT, on one rank or more
 python -m dlsys_code doctor            what this machine can do for the book
 python -m dlsys_code bench COLLECTIVE  race our collectives against torch's
+python -m dlsys_code link              measure alpha and beta between two ranks
 """
 
 import argparse
 import sys
 
-from dlsys_code.book import doctor, race, training
+from dlsys_code.book import doctor, linking, race, training
 
 
 def main() -> int:
@@ -25,6 +26,9 @@ def main() -> int:
     bench = commands.add_parser("bench", help="race our collectives against torch's")
     race.add_arguments(bench)
     bench.set_defaults(run=lambda args: race.main(bench, args))
+    link = commands.add_parser("link", help="measure alpha and beta between two ranks")
+    linking.add_arguments(link)
+    link.set_defaults(run=lambda args: linking.main(link, args))
     args = parser.parse_args()
     return args.run(args)
 
