@@ -55,21 +55,26 @@ class Cost:
         )
 
 
-def of_messages(messages: Sequence[Message]) -> Cost:
+def of_messages(messages: Sequence[Message], *, repeats: int = 1) -> Cost:
     """Return the cost of a list of messages, planned or recorded.
 
+    repeats: how often the list does the same; the cost is that of one of them.
     Additions leave no trace in a message, so serial_reduced is 0.
+    Errors: ValueError when the messages cannot be so many equal parts.
     """
     sent: Counter[int] = Counter()
     largest: dict[int, int] = {}
     for message in messages:
         sent[message.source] += message.bytes
         largest[message.step] = max(largest.get(message.step, 0), message.bytes)
-    return Cost(
-        rounds=len(largest),
-        bytes_sent=max(sent.values(), default=0),
-        serial_bytes=sum(largest.values()),
-    )
+    whole = (len(largest), max(sent.values(), default=0), sum(largest.values()))
+    if repeats < 1 or any(part % repeats for part in whole):
+        raise ValueError(
+            f"{whole[0]} rounds, {whole[1]} bytes from the busiest rank and {whole[2]} "
+            f"in series are not {repeats} equal parts"
+        )
+    rounds, bytes_sent, serial_bytes = (part // repeats for part in whole)
+    return Cost(rounds=rounds, bytes_sent=bytes_sent, serial_bytes=serial_bytes)
 
 
 def tree_rounds(p: int) -> int:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from dlsys_code.communication import cost
 from dlsys_code.communication.cost import Cost
 from dlsys_code.communication.link import Link, transfer_time_s
+from dlsys_code.communication.plan import in_turn
+from dlsys_code.primitive import ring
 from dlsys_code.world import Message
 
 
@@ -91,3 +93,13 @@ def test_a_group_without_ranks_is_refused(p):
 def test_a_negative_count_is_refused():
     with pytest.raises(ValueError, match="-1 elements"):
         cost.ring_chunk(2, -1)
+
+
+def test_a_plan_that_is_repeated_costs_the_same_every_time():
+    once = ring.all_reduce_messages(4, 10, 4)
+    thrice = in_turn(once, once, once)
+    assert cost.of_messages(thrice, repeats=3) == cost.of_messages(once)
+    assert cost.of_messages([], repeats=5) == cost.of_messages([])
+    for repeats in (0, 4):
+        with pytest.raises(ValueError, match=f"18 rounds.*{repeats} equal parts"):
+            cost.of_messages(thrice, repeats=repeats)
