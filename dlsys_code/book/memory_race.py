@@ -86,7 +86,7 @@ def ratios(times: Times, name: str) -> list[float]:
 
 
 def copying_s(size: int) -> float:
-    """Return how long a core takes to copy `size` bytes twice, as a mailbox does [s]."""
+    """Return how long a core takes to copy `size` bytes twice [s]."""
     x, y = torch.ones(size, dtype=torch.uint8), torch.empty(size, dtype=torch.uint8)
     seconds = []
     for _ in range(TURNS):
