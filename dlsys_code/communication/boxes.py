@@ -109,11 +109,12 @@ class Outbox:
             n = min(self.slot_bytes, message.bytes - message.moved)
             if not self.box.put(message.tag, message.bytes, piece, n):
                 break
-            post(self.bell)
             moved = True
             message.moved += n
             if message.moved == message.bytes:
                 self.queue.popleft().end()
+        if moved:
+            post(self.bell)  # once: each ring may wake a process
         return moved
 
 
@@ -140,12 +141,13 @@ class Inbox:
             n = min(self.slot_bytes, total - place.moved)
             copy(place.address + place.moved, address, n)
             self.box.release()
-            post(self.bell)
             moved = True
             place.moved += n
             if place.moved == total:
                 self.filling = None
                 self.arrived(place)
+        if moved:
+            post(self.bell)
         return moved
 
     def place_for(self, tag: int, total: int) -> Message | Early:
