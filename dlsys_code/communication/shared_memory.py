@@ -27,7 +27,6 @@ Source: MPI 4.1, 3.5 "Semantics of Point-to-Point Communication" (order and prog
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
@@ -35,12 +34,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from dlsys_code.communication.boxes import Inbox, Message, Outbox, busy, move_all
 from dlsys_code.communication.mailbox import (
     LINE,
     Layout,
     Mailbox,
-    copy,
-    post,
     start,
     take,
     take_within,
@@ -54,161 +52,6 @@ SLOTS, SLOT_BYTES = 4, 256 * KiB  # fastest of those tried with 2 to 8 ranks
 SPINS = 10  # turns without a piece before a rank sleeps
 NAP_S = 0.1  # after which a sleeper looks whether its peer still lives
 SHORT_NAP_S = 0.001  # if it has messages in several groups: one bell rings for one
-
-
-class Message(dist.Work):
-    """One end of a message under way.
-
-    peer: a rank of the group; of a message from any source None, until it has come.
-    """
-
-    def __init__(self, group: "SharedMemory", peer: int | None, tag: int, x: Tensor):
-        super().__init__()
-        self.group, self.peer, self.tag, self.x = group, peer, tag, x
-        self.address, self.bytes, self.moved = x.data_ptr(), x.nbytes, 0
-        self.done, self.error = False, ""
-        self.inboxes: Iterable[Inbox] = ()  # where it is expected
-        _busy[group] = _busy.get(group, 0) + 1
-
-    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
-        """Move messages until this one is done.
-
-        Errors: RuntimeError when the limit is over or the peer has ended; ValueError
-        when another number of bytes came than was expected.
-        """
-        if not self.done:
-            self.group.finish(self, timeout or self.group.limit)
-        if self.error:
-            raise ValueError(self.error)
-        return True
-
-    def is_completed(self) -> bool:
-        """Return whether the message is done, after moving what can be moved."""
-        if not self.done:
-            move_all()
-        return self.done
-
-    def source_rank(self) -> int:
-        """Return the rank of the group from which it came."""
-        return self.peer
-
-    _source_rank = source_rank
-
-    def end(self) -> None:
-        """Note that the message is done."""
-        self.done = True
-        _busy[self.group] -= 1
-        if not _busy[self.group]:
-            del _busy[self.group]
-
-
-class Early:
-    """A message that came before its receive.  tag: None when it is thrown away."""
-
-    def __init__(self, tag: int | None, total: int):
-        self.tag, self.bytes, self.moved = tag, total, 0
-        self.x = torch.empty(total, dtype=torch.uint8)
-        self.address = self.x.data_ptr()
-
-
-class Outbox:
-    """What this rank sends to one other, in the order of the calls."""
-
-    def __init__(self, box: Mailbox, slot_bytes: int, bell: int):
-        self.box, self.slot_bytes, self.bell = box, slot_bytes, bell
-        self.queue: deque[Message] = deque()
-
-    def move(self) -> bool:
-        """Fill free slots; return whether there was one."""
-        moved = False
-        while self.queue:
-            message = self.queue[0]
-            piece = message.address + message.moved
-            n = min(self.slot_bytes, message.bytes - message.moved)
-            if not self.box.put(message.tag, message.bytes, piece, n):
-                break
-            post(self.bell)
-            moved = True
-            message.moved += n
-            if message.moved == message.bytes:
-                self.queue.popleft().end()
-        return moved
-
-
-class Inbox:
-    """What this rank receives from one other; messages with one tag keep their order.
-
-    expected: receives begun, the oldest first.  early: messages that came whole while
-    another tag was waited for; `filling`: the one that is coming.
-    """
-
-    def __init__(self, box: Mailbox, slot_bytes: int, bell: int, source: int):
-        self.box, self.slot_bytes, self.bell = box, slot_bytes, bell
-        self.source = source
-        self.expected: list[Message] = []
-        self.early: list[Early] = []
-        self.filling: Message | Early | None = None
-
-    def move(self) -> bool:
-        """Empty filled slots, if anything is expected; return whether there was one."""
-        moved = False
-        while (self.expected or self.filling) and (piece := self.box.peek()):
-            tag, total, address = piece
-            place = self.filling = self.filling or self.place_for(tag, total)
-            n = min(self.slot_bytes, total - place.moved)
-            copy(place.address + place.moved, address, n)
-            self.box.release()
-            post(self.bell)
-            moved = True
-            place.moved += n
-            if place.moved == total:
-                self.filling = None
-                self.arrived(place)
-        return moved
-
-    def place_for(self, tag: int, total: int) -> Message | Early:
-        """Return where a message that begins to arrive is written."""
-        message = self.claim(tag)
-        if message and self.fits(message, total):
-            return message
-        return Early(None if message else tag, total)
-
-    def arrived(self, place: Message | Early) -> None:
-        """End a message that is there as a whole, or keep it for its receive."""
-        if isinstance(place, Message):
-            place.end()
-        elif place.tag is not None:
-            self.early.append(place)
-            self.open_early()
-
-    def open_early(self) -> None:
-        """Hand out messages that came before they were expected."""
-        for early in list(self.early):
-            if message := self.claim(early.tag):
-                self.early.remove(early)
-                if self.fits(message, early.bytes):
-                    copy(message.address, early.address, early.bytes)
-                    message.end()
-
-    def claim(self, tag: int) -> Message | None:
-        """Return the oldest receive with this tag, which is expected no longer."""
-        for message in self.expected:
-            if message.tag == tag:
-                for inbox in message.inboxes:
-                    inbox.expected.remove(message)
-                message.peer = self.source
-                return message
-        return None
-
-    def fits(self, message: Message, total: int) -> bool:
-        """Return whether a receive has the right size; end it with an error if not."""
-        if message.bytes != total:
-            message.error = (
-                f"a receive of {message.bytes} bytes met a message of {total} bytes "
-                f"from rank {self.source} of the group"
-            )
-            message.end()
-        return not message.error
 
 
 class SharedMemory(dist.ProcessGroupGloo):
@@ -309,7 +152,7 @@ class SharedMemory(dist.ProcessGroupGloo):
             elif idle < SPINS:
                 idle += 1
                 os.sched_yield()
-            elif not self.rest(NAP_S if len(_busy) == 1 else SHORT_NAP_S):
+            elif not self.rest(NAP_S if len(busy) == 1 else SHORT_NAP_S):
                 self.complain(message, until_s)
 
     def rest(self, nap_s: float) -> bool:
@@ -340,7 +183,7 @@ class Attended(Followed):
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
         """Move messages until gloo is done or none is under way; then wait for gloo."""
-        while _busy and not self.work.is_completed():
+        while busy and not self.work.is_completed():
             self.group.rest(SHORT_NAP_S)
         return super().wait(timeout)
 
@@ -354,7 +197,7 @@ def attended(method: str) -> Callable[..., dist.Work]:
 
     def call(self: SharedMemory, *args, **kwargs) -> dist.Work:
         work = getattr(dist.ProcessGroupGloo, method)(self, *args, **kwargs)
-        return Attended(work, self) if _busy else work
+        return Attended(work, self) if busy else work
 
     return call
 
@@ -362,13 +205,6 @@ def attended(method: str) -> Callable[..., dist.Work]:
 for _method in {INNER_NAMES.get(name, name) for name in COLLECTIVES}:
     if hasattr(dist.ProcessGroupGloo, _method):
         setattr(SharedMemory, _method, attended(_method))
-
-_busy: dict[SharedMemory, int] = {}  # groups -> messages of this rank under way
-
-
-def move_all() -> bool:
-    """Move pieces of all messages of this rank; return whether any moved."""
-    return any([group.move() for group in list(_busy)])
 
 
 def prepare(address: int, layout: Layout) -> None:

@@ -166,6 +166,8 @@ def test_a_killed_rank_ends_the_call_and_leaves_nothing(memory, rank):
         world(programs.one_dies, rank)
     assert (caught.value.rank, caught.value.kind) == (rank, "died")
     assert caught.value.cause == "killed by SIGKILL"
+    lost = "lost the connection to another rank"
+    assert {other.cause for other in caught.value.others} <= {lost}
     assert left_behind() == []
     assert world(programs.head_on, 1) == [True, True]
 
