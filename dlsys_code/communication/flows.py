@@ -67,17 +67,13 @@ class Flows:
         of_pair = np.bincount(self.pair, self.sizes)
         return np.bincount(link, part * of_pair[flow], len(self.links.tail))
 
-    def share(self, messages: ndarray) -> Shared:
-        """Return the rates of messages that move at the same time, in their order."""
-        pairs = self.pair[messages]
-        order = np.argsort(pairs, kind="stable")  # the same set has one key
-        rate, busy = self.share_pairs(pairs[order])
-        of_message = np.empty_like(rate)
-        of_message[order] = rate
-        return Shared(of_message, busy)
+    def in_order(self, messages: ndarray) -> ndarray:
+        """Return the order in which messages stand by their routes."""
+        return np.argsort(self.pair[messages], kind="stable")
 
-    def share_pairs(self, pairs: ndarray) -> Shared:
-        """Return the rates of flows between pairs, out of memory where it has them."""
+    def share(self, messages: ndarray) -> Shared:
+        """Return the rates of messages that move at the same time, given in order."""
+        pairs = self.pair[messages]
         key = pairs.tobytes()
         if key not in self.known:
             if len(self.known) == MOST_KNOWN:
