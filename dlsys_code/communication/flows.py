@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from dlsys_code.communication.routing import Choice, Links, find_routes, ranges
+from dlsys_code.communication.directed import Links, ranges
+from dlsys_code.communication.routing import Choice, find_routes
 from dlsys_code.communication.sharing import Routes, max_min_shares
 
 MOST_KNOWN = 2**10  # sets of routes in use at once whose rates are kept
