@@ -2,9 +2,9 @@
 
 Runs a flat ring and two levels on one core, on a fat-tree of 16-port switches and on
 two levels of switches with half the cables above the leaves, and prints seconds and
-what was simulated.  The third row of each is spread by hashing: where hashes meet, the
-ranks drift apart, and there is more to simulate.  Takes about 30 s, with --drift about
-2 minutes:
+what was simulated; about 30 s in all.  With --drift each of them runs with hashed
+routes, too: where hashes meet, the ranks drift apart, and there is more to simulate;
+that takes some minutes:
 
     python benchmarks/timeline_speed.py [--drift]
 """

@@ -37,6 +37,14 @@ class Moment(NamedTuple):
     busy: ndarray
 
 
+class Moving(NamedTuple):
+    """Messages on their way, their rates, and when they end if these stay [s]."""
+
+    messages: ndarray
+    rate: ndarray
+    ends: ndarray
+
+
 class Run:
     """The messages of a plan under way.  delay_s: how long each waits when it leaves.
 
@@ -52,25 +60,38 @@ class Run:
 
     def moments(self) -> Iterator[Moment]:
         """Run the plan; yield what moves between one change and the next."""
-        now = 0.0
-        moving, rate, ends = np.array([], dtype=int), np.array([]), np.array([])
+        now, moving = 0.0, Moving(np.array([], dtype=int), np.array([]), np.array([]))
         self.leave(self.turns.begin(), now)
-        while self.waiting or len(moving):
-            begun = self.due(now)
-            left = np.append((ends - now) * rate, self.flows.sizes[begun])  # bytes
-            moving, before = np.append(moving, begun), np.append(rate, 0.0 * begun)
-            rate, busy = self.flows.share(moving)
-            ends = np.append(ends, 0.0 * begun)
-            ends = np.where(rate == before, ends, now + left / rate)
-            then = min(ends.min(initial=np.inf), self.next_due())
-            yield Moment(now, then, moving, rate, busy)
+        while self.waiting or len(moving.messages):
+            moving, busy = self.share(moving, self.due(now), now)
+            then = min(moving.ends.min(initial=np.inf), self.next_due())
+            yield Moment(now, then, moving.messages, moving.rate, busy)
 
             now = then
-            over = ends <= now * (1 + SAME_TIME)
+            over = moving.ends <= now * (1 + SAME_TIME)
             if over.any():
-                self.end_s[moving[over]] = now
-                self.leave(self.turns.done(moving[over]), now)
-                moving, rate, ends = moving[~over], rate[~over], ends[~over]
+                arrived = moving.messages[over]
+                self.end_s[arrived] = now
+                self.leave(self.turns.done(arrived), now)
+                moving = Moving(*(column[~over] for column in moving))
+
+    def share(
+        self, moving: Moving, begun: ndarray, now: float
+    ) -> tuple[Moving, ndarray]:
+        """Return all that moves when some messages begin to, and the links in use."""
+        messages, before, ends = moving
+        left = (ends - now) * before  # bytes
+        if len(begun):
+            none = np.zeros(len(begun))
+            messages = np.concatenate([messages, begun])
+            order = self.flows.in_order(messages)
+            messages = messages[order]
+            before = np.concatenate([before, none])[order]
+            ends = np.concatenate([ends, none])[order]
+            left = np.concatenate([left, self.flows.sizes[begun]])[order]
+        rate, busy = self.flows.share(messages)
+        ends = np.where(rate == before, ends, now + left / rate)
+        return Moving(messages, rate, ends), busy
 
     def leave(self, messages: ndarray, now: float) -> None:
         """Let messages leave their sources: they wait for their latency."""
