@@ -15,15 +15,21 @@ from dlsys_code.architecture.topology import endpoints
 
 Place = tuple[float, float]
 DEPTH = (0.38, 0.24)  # by which a plane of a torus stands behind the one before it
+STUB = 0.22  # length of an open end; two nodes of a row are 1 apart
 BESIDE = 0.02  # from line to line side by side, of the width of the picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Places of the nodes.  round: x and y have the same scale."""
+    """Places of the nodes.
+
+    round: x and y have the same scale.  open_ends: of a line that would run through a
+    node only both ends are drawn, as is usual for a torus of three dimensions.
+    """
 
     places: Mapping[int | str, Place]
     round: bool
+    open_ends: bool = False
 
     def line(self, a: int | str, b: int | str, aside: float = 0.0) -> np.ndarray:
         """Return points (n, 2) on the way from a to b, past the nodes between them.
@@ -39,6 +45,16 @@ class Layout:
         if not self.round and along[1] == 0 and isinstance(a, int):
             bow = np.array([0, -0.2 - 0.11 * abs(along[0])])  # below the devices
         elif self._blocked(everywhere, start, along, across):
+            if self.open_ends:
+                end = STUB * along / np.hypot(*along)
+                gap = [np.nan, np.nan]
+                return shift + [
+                    start,
+                    start - end,
+                    gap,
+                    start + along + end,
+                    start + along,
+                ]
             bow = across * (0.13 * np.hypot(*along) if self.round else 0.2)
         t = np.linspace(0, 1, 17 if bow.any() else 2)[:, None]
         return start + shift + t * along + 4 * t * (1 - t) * bow
@@ -68,7 +84,7 @@ def layout(network: nx.Graph, circle: Sequence[int] | None = None) -> Layout:
         return Layout(places=_rows(network), round=False)
     if circle is None and len(place[0]) > 1:
         grid = {rank: _on_grid(at) for rank, at in place.items()}
-        return Layout(places=grid, round=True)
+        return Layout(places=grid, round=True, open_ends=len(place[0]) > 2)
     order = endpoints(network) if circle is None else circle
     around = _circle(len(order), 1.0)
     return Layout(places=dict(zip(order, around, strict=True)), round=True)
