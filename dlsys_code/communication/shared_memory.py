@@ -49,7 +49,7 @@ from dlsys_code.world.handles import Followed
 from dlsys_code.world.watched import COLLECTIVES, INNER_NAMES
 
 SLOTS, SLOT_BYTES = 4, 256 * KiB  # fastest of those tried with 2 to 8 ranks
-SPINS = 10  # turns without a piece before a rank sleeps
+SPINS = 4  # turns without a piece before a rank sleeps
 NAP_S = 0.1  # after which a sleeper looks whether its peer still lives
 SHORT_NAP_S = 0.001  # if it has messages in several groups: one bell rings for one
 
