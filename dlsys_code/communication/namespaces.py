@@ -32,7 +32,10 @@ from pathlib import Path
 TOOLS = ("unshare", "nsenter", "ip", "tc")
 PLACES = ":".join((os.defpath, "/usr/sbin", "/sbin", "/usr/local/sbin"))
 AS_ROOT: tuple[str, ...] = ()
-AS_OWN_ROOT = ("--user", "--map-root-user")  # of unshare: be root inside, nobody outside
+AS_OWN_ROOT = (
+    "--user",
+    "--map-root-user",
+)  # of unshare: be root inside, nobody outside
 LIMIT_S = 30.0  # no command here takes as much as a second
 # Every kind of thing that a cluster needs, made once and gone with the last command.
 TRIAL = (
@@ -157,9 +160,7 @@ def held(
             user = keep_open(f"/proc/{cat.pid}/ns/user", files)
         net = keep_open(f"/proc/{cat.pid}/ns/net", files)
         inode = os.fstat(net).st_ino
-        return Namespace(
-            owner=os.getpid(), net=net, user=user or None, inode=inode
-        )
+        return Namespace(owner=os.getpid(), net=net, user=user or None, inode=inode)
 
 
 def keep_open(path: str, files: ExitStack) -> int:

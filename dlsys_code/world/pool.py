@@ -188,7 +188,9 @@ def checked_limit_s(timeout_s: float) -> float:
 def checked_hosts(hosts: Sequence[Host] | None, ranks: int) -> tuple[Host, ...]:
     """Return the host of every rank; ValueError unless there is one for each."""
     if hosts is not None and len(hosts) != ranks:
-        raise ValueError(f"{ranks} ranks need {ranks} places on hosts, not {len(hosts)}")
+        raise ValueError(
+            f"{ranks} ranks need {ranks} places on hosts, not {len(hosts)}"
+        )
     return tuple(hosts or ())
 
 
