@@ -28,7 +28,7 @@ MTU = 9000  # bytes of a packet: "jumbo" frames, as networks of clusters use the
 ETHERNET = 14  # bytes before a packet in what the kernel counts
 TCP_IP = 20 + 20 + 12  # bytes of a packet that are not the message's
 FRAME = MTU + ETHERNET
-BURST = 2 * FRAME  # of a bucket: with less, frames would be lost to rounding
+BURST_S = 1e-4  # what a full bucket lets pass at once, of a fast link
 QUEUE = 1 << 28  # bytes
 WINDOW = 1 << 23  # bytes that may be under way before anything is acknowledged
 PAYLOAD_SHARE = (MTU - TCP_IP) / FRAME  # of a bandwidth, what carries messages
@@ -57,9 +57,18 @@ def shaped(device: str, bandwidth: float) -> str:
     """
     bucket = (
         f"qdisc replace dev {device} root handle 1: tbf rate {round(8 * bandwidth)}bit "
-        f"burst {BURST} limit {QUEUE}\n"
+        f"burst {burst(bandwidth)} limit {QUEUE}\n"
     )
     return bucket + SMALL_FIRST.format(device=device, FRAME=FRAME, QUEUE=QUEUE)
+
+
+def burst(bandwidth: float) -> int:
+    """Return the tokens that a full bucket holds, a frame and some at least [bytes].
+
+    With less, frames would be lost to rounding; fast links get more, or the kernel
+    would have to wake up for every frame.
+    """
+    return max(FRAME * 11 // 10, round(bandwidth * BURST_S))
 
 
 def open_window(subnet: str, device: str) -> str:

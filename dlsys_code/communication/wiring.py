@@ -44,12 +44,13 @@ class Measured:
     """What a ping-pong says of each way that a message can go.
 
     host: between ranks of one host.  rack: between hosts of a rack.  spine: between
-    racks.
+    racks.  crowd_s: what is added to each latency when all ranks talk at once [s].
     """
 
     host: Link
     rack: Link
     spine: Link
+    crowd_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
