@@ -4,7 +4,7 @@ A token bucket lets a frame pass when it holds as many tokens as the frame has b
 tokens come at the bandwidth of the link, and at most `burst` of them are kept.  What
 made messages slower than alpha + beta n, and how it is kept away::
 
-    a full bucket lets `burst` bytes pass at once      burst of two frames, the least
+    a full bucket lets `burst` bytes pass at once      burst of a frame, or of 0.1 ms
     TCP starts slowly, and again after each pause      a window of 8 MiB from the start
     a full queue drops frames, TCP slows down          a queue longer than all windows
     "you may send" and acknowledgements wait behind    frames below 256 bytes go first
@@ -24,7 +24,7 @@ Source: Linux man pages, tc-tbf(8), tc-htb(8), ip-route(8), tcp(7); RFC 7323 (th
 stamp of TCP).
 """
 
-MTU = 9000  # bytes of a packet: "jumbo" frames, as networks of clusters use them
+MTU = 9000  # bytes of a packet: "jumbo" frames, fewer for the machine to handle
 ETHERNET = 14  # bytes before a packet in what the kernel counts
 TCP_IP = 20 + 20 + 12  # bytes of a packet that are not the message's
 FRAME = MTU + ETHERNET
