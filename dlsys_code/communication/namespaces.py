@@ -91,7 +91,7 @@ class Namespace:
     def entry(self, *command: str) -> list[str]:
         """Return the command line that runs `command` in here.
 
-        It needs the open files of this process: give them as pass_fds.
+        It needs `open_files` of this process: give them as pass_fds.
         """
         user = [] if self.user is None else [f"--user=/proc/self/fd/{self.user}"]
         keep = user and ["--preserve-credentials"]
@@ -99,6 +99,10 @@ class Namespace:
             find("nsenter"), *user, *keep, f"--net={self.path}", "--",
             find(command[0]), *command[1:],
         ]  # fmt: skip
+
+    def open_files(self) -> list[int]:
+        """Return the open files of this process that `entry` needs."""
+        return [n for n in (self.net, self.user) if n is not None]
 
     @property
     def path(self) -> str:
