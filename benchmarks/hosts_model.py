@@ -14,11 +14,10 @@ from pathlib import Path
 
 import dlsys_code
 from dlsys_code.communication.hosts import why_not
-from dlsys_code.introduction.units import KiB, MiB, show_bytes
-from dlsys_code.primitive.hosts_run import Run, cluster_of_eight, run_on
+from dlsys_code.introduction.units import show_bytes
+from dlsys_code.primitive.hosts_run import SIZES, Run, cluster_of_eight, run_on
 from dlsys_code.world import World
 
-SIZES = (16 * KiB, 64 * KiB, 256 * KiB, MiB)
 REPEATS = 5
 STORED = Path(dlsys_code.__file__).parent / "data" / "hosts_run.json"
 

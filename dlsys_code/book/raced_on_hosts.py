@@ -1,4 +1,4 @@
-"""What was predicted and measured on an emulated cluster, as a figure and as a table."""
+"""An emulated cluster's run, predicted beside measured: a figure and a table."""
 
 from collections.abc import Iterator
 

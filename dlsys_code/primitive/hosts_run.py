@@ -19,7 +19,7 @@ from dlsys_code.introduction.units import Gbit, KiB, Mbit, MiB
 from dlsys_code.primitive.racks import RACERS, calibrate, predict, race
 from dlsys_code.world import World
 
-SIZES = (64 * KiB, 256 * KiB, MiB)
+SIZES = (16 * KiB, 64 * KiB, 256 * KiB, MiB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def run_on(
     world: World,
     *,
     sizes: Sequence[int] = SIZES,
-    repeats: int = 3,
+    repeats: int = 2,
 ) -> Run:
     """Measure the links, predict, and run everything."""
     measured = calibrate(world, cluster.plan)
@@ -107,7 +107,7 @@ def stored() -> Run:
     )
 
 
-def live_or_stored(sizes: Sequence[int] = SIZES, repeats: int = 3) -> Run:
+def live_or_stored(sizes: Sequence[int] = SIZES, repeats: int = 2) -> Run:
     """Return a run made now where that is possible, the stored one elsewhere."""
     if why_not() is not None:
         return stored()
