@@ -142,17 +142,21 @@ def race(
 def laps(
     join: Callable[[Plan], AllReduce], plan: Plan, sizes: Sequence[int], repeats: int
 ) -> dict[int, list[tuple[float, float]]]:
-    """Return when this rank started and ended each run; the first is not counted."""
+    """Return when this rank started and ended each run.
+
+    The very first, which opens connections, is not counted.
+    """
     all_reduce = join(plan)
     times: dict[int, list[tuple[float, float]]] = {n: [] for n in sizes}
+    all_reduce(torch.ones(sizes[0] // ITEM))
     for size in sizes:
         x = torch.ones(size // ITEM)
-        for _ in range(1 + repeats):
+        for _ in range(repeats):
             dist.barrier()
             start_s = time.perf_counter()
             all_reduce(x)
             times[size].append((start_s, time.perf_counter()))
-    return {size: lap[1:] for size, lap in times.items()}
+    return times
 
 
 def longest(of_ranks: list[dict[int, list[tuple[float, float]]]]) -> dict:
@@ -166,7 +170,7 @@ def longest(of_ranks: list[dict[int, list[tuple[float, float]]]]) -> dict:
     }
 
 
-def calibrate(world: World, plan: Plan, rounds: int = 7) -> Measured:
+def calibrate(world: World, plan: Plan, rounds: int = 5) -> Measured:
     """Return the links of a cluster of two racks, measured by ping-pong.
 
     Alpha is the time of a small message.  Beta is what 3/4 of a large message take, so
@@ -179,7 +183,7 @@ def calibrate(world: World, plan: Plan, rounds: int = 7) -> Measured:
         way: measure(world, (0, peer), large, rounds)
         for way, (peer, large) in ways.items()
     }
-    empty = longest(world(laps, RACERS["ring"].join, plan, [SMALL], 3 * rounds))
+    empty = longest(world(laps, RACERS["ring"].join, plan, [SMALL], 4 * rounds))
     crowd_s = median(empty[SMALL]) / (2 * (world.ranks - 1))
     return Measured(**links, crowd_s=max(0.0, crowd_s - links["spine"].latency_s))
 
