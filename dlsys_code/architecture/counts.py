@@ -1,5 +1,7 @@
 """What a network offers and what it costs, counted on its graph.
 
+The devices, the switches and the cables are counted, and two more numbers::
+
     diameter    cables that a message crosses between the two devices farthest apart
     bisection   the least that must be cut to part the devices into two equal halves,
                 in cables, and in bytes/s of one direction
@@ -20,7 +22,8 @@ exact for the networks of this package, but for rails with an odd number of host
 devices on a host.
 
 Sources: W. J. Dally and B. Towles, "Principles and practices of interconnection
-networks", Morgan Kaufmann 2004, chapters 3 and 5; M. Al-Fares et al., SIGCOMM 2008.
+networks", Morgan Kaufmann 2004, chapters 3 and 5; Al-Fares et al., "A scalable,
+commodity data center network architecture", SIGCOMM 2008.
 """
 
 from collections import Counter

@@ -103,13 +103,22 @@ def detect(
     names, matrix = read_matrix(text)
     gpus = [name for name in names if name.startswith("GPU")]
     nodes = {gpu: rank for rank, gpu in enumerate(gpus)}
-    nodes |= {n: f"nic {i}" for i, n in enumerate(n for n in names if n not in nodes)}
+    nodes |= _numbered([name for name in names if name not in nodes])
     network = with_devices([(rank,) for rank in range(len(gpus))])
     _join_nvlinks(network, gpus, matrix, nvlinks, nvlink)
     cpus = _join_pcie(network, nodes, matrix, pcie)
     for one, other in combinations(cpus, 2):
         connect(network, one, other, between_cpus)
     return with_tiers(network)
+
+
+def _numbered(nics: list[str]) -> dict[str, str]:
+    """Return the nodes of NICs: "mlx5_2" is NIC 2, if no other ends in a 2."""
+    digits = [re.search(r"\d+$", name) for name in nics]
+    numbers = [int(found.group()) if found else None for found in digits]
+    if None in numbers or len(set(numbers)) < len(nics):
+        numbers = list(range(len(nics)))
+    return {name: f"nic {i}" for name, i in zip(nics, numbers, strict=True)}
 
 
 def _join_nvlinks(

@@ -90,7 +90,7 @@ def best_ring(network: nx.Graph) -> Ring:
         time: Counter[Link] = Counter()
         for a, b in hops(ring):
             time.update(there[a, b])
-        return max(max(time[a, b], time[b, a]) for a, b in time)
+        return max(time[a, b] + time[b, a] for a, b in time)  # it runs both ways
 
     orders = ((first, *rest) for rest in permutations(others) if rest[0] <= rest[-1])
     return min(orders, key=busiest)

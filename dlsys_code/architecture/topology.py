@@ -20,7 +20,7 @@ switch.  With N devices, k ports on a switch and a torus of D dimensions::
     2-level fat-tree  k^2 / 2   3 k / 2     k^2         half of k^2 above the leaves
     3-level fat-tree  k^3 / 4   5 k^2 / 4   3 k^3 / 4   a third on every level
 
-Sources: M. Al-Fares, A. Loukissas and A. Vahdat, "A scalable, commodity data center
+Sources: Al-Fares, A. Loukissas and A. Vahdat, "A scalable, commodity data center
 network architecture", SIGCOMM 2008; W. J. Dally and B. Towles, "Principles and
 practices of interconnection networks", Morgan Kaufmann 2004.
 """

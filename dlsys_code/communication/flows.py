@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from dlsys_code.communication.routing import Choice, Links, find_routes, ranges
+from dlsys_code.communication.directed import Links, ranges
+from dlsys_code.communication.routing import Choice, find_routes
 from dlsys_code.communication.sharing import Routes, max_min_shares
 
 MOST_KNOWN = 2**10  # sets of routes in use at once whose rates are kept
@@ -67,23 +68,23 @@ class Flows:
         of_pair = np.bincount(self.pair, self.sizes)
         return np.bincount(link, part * of_pair[flow], len(self.links.tail))
 
-    def share(self, messages: ndarray) -> Shared:
-        """Return the rates of messages that move at the same time, in their order."""
-        pairs = self.pair[messages]
-        order = np.argsort(pairs, kind="stable")  # the same set has one key
-        rate, busy = self.share_pairs(pairs[order])
-        of_message = np.empty_like(rate)
-        of_message[order] = rate
-        return Shared(of_message, busy)
+    def in_order(self, messages: ndarray) -> ndarray:
+        """Return the order in which messages stand by their routes."""
+        return np.argsort(self.pair[messages], kind="stable")
 
-    def share_pairs(self, pairs: ndarray) -> Shared:
-        """Return the rates of flows between pairs, out of memory where it has them."""
+    def share(self, messages: ndarray) -> Shared:
+        """Return the rates of messages that move at the same time, given in order."""
+        pairs = self.pair[messages]
         key = pairs.tobytes()
         if key not in self.known:
             if len(self.known) == MOST_KNOWN:
                 self.known.clear()
             flow, entry = ranges(self.first[pairs], self.first[pairs + 1])
-            routes = Routes(flow, self.routes.link[entry], self.routes.part[entry])
-            rate = max_min_shares(routes, len(pairs), self.links.bandwidth)
-            self.known[key] = Shared(rate, np.unique(routes.link))
+            link = self.routes.link[entry]
+            used = np.zeros(len(self.links.tail), dtype=bool)
+            used[link] = True
+            busy, number = np.flatnonzero(used), np.cumsum(used) - 1
+            routes = Routes(flow, number[link], self.routes.part[entry])
+            rate = max_min_shares(routes, len(pairs), self.links.bandwidth[busy])
+            self.known[key] = Shared(rate, busy)
         return self.known[key]

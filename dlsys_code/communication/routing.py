@@ -20,14 +20,13 @@ R. R. Kompella, "On the impact of packet spraying in data center networks", INFO
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from numpy import ndarray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from dlsys_code.communication.directed import Links, ranges
 from dlsys_code.communication.sharing import Routes
 
 RELAY = 1e6  # what it costs, in links, to pass through a device: more than any path
@@ -76,74 +75,20 @@ def scramble(x: ndarray) -> ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Links:
-    """The links of a network, each direction for itself, in the order of their tails.
-
-    Link i leads from nodes[tail[i]] to nodes[head[i]]; those from node a begin at
-    first[a] and end before first[a + 1].
-    """
-
-    nodes: list[int | str]
-    tail: ndarray
-    head: ndarray
-    first: ndarray
-    bandwidth: ndarray  # bytes/s
-    latency_s: ndarray
-
-    @classmethod
-    def of(cls, network: nx.Graph) -> "Links":
-        """Return the links of a network, in which an edge is two of them."""
-        nodes = list(network)
-        number = {node: i for i, node in enumerate(nodes)}
-        edges = [
-            (number[a], number[b], edge["bandwidth"], edge["latency_s"])
-            for a in nodes
-            for b, edge in network.adj[a].items()
-        ]
-        tail, head, bandwidth, latency_s = np.array(edges, dtype=float).reshape(-1, 4).T
-        return cls(
-            nodes=nodes,
-            tail=tail.astype(int),
-            head=head.astype(int),
-            first=np.searchsorted(tail, np.arange(len(nodes) + 1)),
-            bandwidth=bandwidth,
-            latency_s=latency_s,
-        )
-
-    def lengths(self) -> ndarray:
-        """Return 1 for every link, and more where it leads to a device."""
-        device = np.array([isinstance(node, int) for node in self.nodes])
-        return 1 + RELAY * device[self.head]
-
-
 def find_routes(
     links: Links, source: ndarray, destination: ndarray, choose: Choice
 ) -> Routes:
     """Return the routes of flows between nodes, given by their numbers in `links`.
 
+    All flows go on at once, link by link; one that is spread is at several nodes.
     Errors: ValueError when there is no way from a source to its destination.
     """
-    length = links.lengths()
-    ends, end = np.unique(destination, return_inverse=True)
-    size = len(links.nodes)
-    backwards = csr_array((length, (links.head, links.tail)), shape=(size, size))
-    to_go = dijkstra(backwards, indices=ends).reshape(len(ends), size)
-    lost = np.flatnonzero(np.isinf(to_go[end, source]))
-    if len(lost):
-        a, b = links.nodes[source[lost[0]]], links.nodes[destination[lost[0]]]
-        raise ValueError(f"there is no way from {a} to {b} in this network")
-
-    found = []
+    nearer = nearer_by(links, source, destination)
+    found = [Routes.along([])]
     flow, node, part = np.arange(len(source)), source, np.ones(len(source))
-    while True:
-        going = node != destination[flow]
-        flow, node, part = flow[going], node[going], part[going]
-        if not len(flow):
-            break
+    while len(flow):
         spot, link = ranges(links.first[node], links.first[node + 1])
-        closer = to_go[end[flow[spot]], links.head[link]] + length[link]
-        good = closer == to_go[end[flow[spot]], node[spot]]
+        good = nearer(flow[spot], link)
         spot, link = spot[good], link[good]
         ways = np.bincount(spot, minlength=len(flow))
         number = np.arange(len(spot)) - np.repeat(np.cumsum(ways) - ways, ways)
@@ -153,15 +98,34 @@ def find_routes(
         each = part / np.where(chosen == ALL, ways, 1)
         found.append(Routes(flow[spot], link, each[spot]))
         flow, node, part = merge(flow[spot], links.head[link], each[spot])
+        going = node != destination[flow]
+        flow, node, part = flow[going], node[going], part[going]
     return in_order(found)
 
 
-def ranges(first: ndarray, end: ndarray) -> tuple[ndarray, ndarray]:
-    """Return the numbers of all ranges [first, end), and from which range each is."""
-    counts = end - first
-    which = np.repeat(np.arange(len(first)), counts)
-    before = np.cumsum(counts) - counts
-    return which, np.arange(len(which)) + (first - before)[which]
+def nearer_by(
+    links: Links, source: ndarray, destination: ndarray
+) -> Callable[[ndarray, ndarray], ndarray]:
+    """Return a function that says which links lead flows nearer to where they go.
+
+    Errors: ValueError when there is no way from a source to its destination.
+    """
+    device = np.array([isinstance(node, int) for node in links.nodes])
+    length = 1 + RELAY * device[links.head]
+    ends, end = np.unique(destination, return_inverse=True)
+    size = len(links.nodes)
+    backwards = csr_array((length, (links.head, links.tail)), shape=(size, size))
+    to_go = dijkstra(backwards, indices=ends).reshape(len(ends), size)
+    lost = np.flatnonzero(np.isinf(to_go[end, source]))
+    if len(lost):
+        a, b = links.nodes[source[lost[0]]], links.nodes[destination[lost[0]]]
+        raise ValueError(f"there is no way from {a} to {b} in this network")
+
+    def nearer(flow: ndarray, link: ndarray) -> ndarray:
+        there, here = links.head[link], links.tail[link]
+        return to_go[end[flow], there] + length[link] == to_go[end[flow], here]
+
+    return nearer
 
 
 def merge(

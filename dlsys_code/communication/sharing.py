@@ -38,7 +38,8 @@ class Routes(NamedTuple):
     @classmethod
     def along(cls, paths: Sequence[Sequence[int]]) -> "Routes":
         """Return the routes of flows that each take one path, a list of links."""
-        flow = np.repeat(np.arange(len(paths)), [len(path) for path in paths])
+        lengths = np.array([len(path) for path in paths], dtype=int)
+        flow = np.repeat(np.arange(len(paths)), lengths)
         link = np.array([link for path in paths for link in path], dtype=int)
         return cls(flow, link, np.ones(len(link)))
 

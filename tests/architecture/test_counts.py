@@ -38,7 +38,7 @@ def test_a_ring_in_closed_form(devices):
 @few
 @given(shape=st.lists(st.sampled_from([2, 4, 6]), min_size=1, max_size=3))
 def test_an_even_torus_in_closed_form(shape):
-    # Dally and Towles, section 5.2: 2 N / k cables, both directions of one as one.
+    # Dally and Towles, chapter 5: 4 N / k channels, two of which are one cable here.
     counted = count(topology.torus(shape, CABLE))
     assert counted.diameter == sum(length // 2 for length in shape)
     assert counted.bisection_cables == 2 * counted.devices // max(shape)

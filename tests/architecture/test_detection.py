@@ -43,10 +43,14 @@ def test_the_dgx_1_is_its_cube_mesh_and_its_pcie_tree():
         pcie=PCIE,
         between_sockets=QPI,
     )
-    # mlx5_2 is the third column of NICs but the second of the matrix
-    assert wiring(network) == wiring(
-        nx.relabel_nodes(tree, {"nic 1": "nic 2", "nic 2": "nic 1"})
-    )
+    assert wiring(network) == wiring(tree)  # mlx5_2 is NIC 2, though in the 2nd column
+
+
+def test_nics_whose_names_end_in_the_same_number_are_counted():
+    rows = ["GPU0 X PIX SYS", "mlx5_0 PIX X SYS", "rocep_0 SYS SYS X"]
+    network = found("\n".join(["GPU0 mlx5_0 rocep_0 CPU Affinity", *rows]))
+    assert nx.shortest_path_length(network, 0, "nic 0") == 2
+    assert nx.shortest_path_length(network, 0, "nic 1") > 2
 
 
 def test_gpus_of_one_board_share_a_switch():
@@ -59,6 +63,19 @@ def test_close_pairs_join_before_distant_ones():
     network = found(capture("2 sockets, 4 GPUs").text)
     assert nx.shortest_path_length(network, 0, 1) == 2
     assert nx.shortest_path_length(network, 0, 3) == 5
+
+
+def test_pairs_behind_one_switch_share_a_switch_above():
+    far = [["PXB"] * 4 for _ in range(4)]
+    for a, b in ((0, 1), (2, 3)):
+        far[a][b] = far[b][a] = "PIX"
+    for a in range(4):
+        far[a][a] = "X"
+    rows = [f"GPU{a} {' '.join(far[a])}" for a in range(4)]
+    network = found("\n".join(["GPU0 GPU1 GPU2 GPU3 CPU Affinity", *rows]))
+    assert nx.shortest_path_length(network, 0, 1) == 2
+    assert nx.shortest_path_length(network, 0, 2) == 4
+    assert "cpu 0" not in nx.shortest_path(network, 0, 2)
 
 
 def test_bridged_pairs_share_twelve_links_and_nothing_else():
@@ -122,3 +139,10 @@ def test_a_matrix_that_is_not_symmetric_is_refused():
 def test_links_that_a_device_does_not_have_are_refused():
     with pytest.raises(ValueError, match=r"GPU0 has 6 NVLinks, not \[2, 2, 2, 2\]"):
         found(matrix_of("NV2", 5), 6)
+
+
+def test_every_capture_says_where_it_was_published():
+    assert all(row.where and row.url.startswith("https://") for row in captures())
+    assert len({row.name for row in captures()}) == len(captures())
+    with pytest.raises(ValueError, match="no capture 'DGX-2', but DGX-1, 2 x K80, "):
+        capture("DGX-2")

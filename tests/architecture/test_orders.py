@@ -1,7 +1,7 @@
 """What an order of the devices costs, by hand, by search and against measurements."""
 
 from functools import cache
-from itertools import permutations
+from itertools import combinations, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +24,7 @@ from dlsys_code.architecture.topology import Cable
 NVLINK = Cable(bandwidth=20e9, kind="NVLink 2")
 PCIE = Cable(bandwidth=12e9, kind="PCIe 3")
 QPI = Cable(bandwidth=6e9, kind="QPI")
+SLOW = Cable(bandwidth=8e9)  # less than a PCIe slot, more than half of one
 TREE = machines.pcie_tree(
     sockets=2,
     switches_per_socket=2,
@@ -67,6 +68,23 @@ def test_no_order_of_the_tree_beats_the_one_that_is_found(ring):
     assert ring_bandwidth(TREE, [ring]) <= best_of_tree()
     crossings = sum((a < 4) != (b < 4) for a, b in hops(ring))
     assert loads(TREE, [ring])["cpu 1", "cpu 0"] == crossings
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(linked=st.sets(st.sampled_from(list(combinations(range(5), 2)))))
+def test_no_order_of_five_beats_the_one_that_is_found(linked):
+    machine = machines.pcie_tree(
+        sockets=1,
+        switches_per_socket=5,
+        devices_per_switch=1,
+        pcie=PCIE,
+        between_sockets=QPI,
+    )
+    for a, b in linked:
+        topology.connect(machine, a, b, SLOW)
+    orders = [(0, *rest) for rest in permutations(range(1, 5))]
+    best = max(ring_bandwidth(machine, [ring]) for ring in orders)
+    assert ring_bandwidth(machine, [best_ring(machine)]) == pytest.approx(best)
 
 
 def test_a_way_through_several_switches_is_shared_by_their_links():

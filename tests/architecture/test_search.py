@@ -103,6 +103,12 @@ def test_no_more_rings_fit(edges, double):
     assert len(disjoint_rings(network)) == max(fits)
 
 
+def test_a_ring_of_double_links_counts_twice():
+    square = topology.ring(4, NVLINK)
+    nx.set_edge_attributes(square, 2, "cables")
+    assert disjoint_rings(square) == [(0, 1, 2, 3)] * 2
+
+
 def test_only_nvlinks_are_direct():
     text = capture("DGX-1").text
     pcie = Cable(bandwidth=12e9, kind="PCIe 3")

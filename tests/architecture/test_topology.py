@@ -135,6 +135,11 @@ def test_ports_that_cannot_be_shared_so_are_refused():
         topology.fat_tree(8, CABLE, oversubscription=0)
 
 
+def test_an_odd_number_of_ports_cannot_be_halved_above_the_leaves():
+    with pytest.raises(ValueError, match="the 9 ports .* 2 to 1"):
+        topology.fat_tree(9, CABLE, oversubscription=2)
+
+
 @pytest.mark.parametrize("levels", [1, 4])
 def test_other_numbers_of_levels_are_refused(levels):
     with pytest.raises(ValueError, match=f"2 or 3 levels here, not {levels}"):
