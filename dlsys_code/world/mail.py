@@ -7,10 +7,12 @@ both travel as files in the pool's folder, and the pipe only carries one byte th
 
 import pickle
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from dlsys_code.world.host import Host
 from dlsys_code.world.journal import Channel, Event, Group
 from dlsys_code.world.slate import Surroundings
 from dlsys_code.world.sources import Frame
@@ -30,6 +32,7 @@ class Place:
     folder: Path  # of the pool: store, requests, replies, prints, notes
     transport: Transport
     surroundings: Surroundings
+    hosts: Sequence[Host] = ()  # of each rank; empty: all live where the World does
 
 
 @dataclass(frozen=True)

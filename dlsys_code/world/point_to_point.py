@@ -57,7 +57,8 @@ def exchange(
     x: any shape and dtype, unchanged.  like: of the shape and dtype to come, where they
     are not those of x; its values do not matter.  Returns: the shape of `like`.
     Both start together: two blocking sends face to face never end, and NCCL may hold
-    up even two that do not block unless it is given them as one batch.
+    up even two that do not block unless it is given them as one batch.  The receive
+    comes first: gloo tells the peer that it may send, which must not queue behind x.
     Errors: ValueError when a peer is this rank or not in the group.
     """
     outgoing = x.contiguous()
@@ -65,8 +66,8 @@ def exchange(
         x if like is None else like, memory_format=torch.contiguous_format
     )
     both = [
-        dist.P2POp(dist.isend, outgoing, group=group, group_peer=_peer(to, group)),
         dist.P2POp(dist.irecv, arrived, group=group, group_peer=_peer(source, group)),
+        dist.P2POp(dist.isend, outgoing, group=group, group_peer=_peer(to, group)),
     ]
     for work in dist.batch_isend_irecv(both):
         work.wait()

@@ -12,12 +12,13 @@ ones.
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 
 from dlsys_code.world import device as devices
 from dlsys_code.world.failure import Diagnosis, Failure
+from dlsys_code.world.host import Host
 from dlsys_code.world.job import Joined
 from dlsys_code.world.mail import Place, Reply, Request
 from dlsys_code.world.parcel import pack, unpack
@@ -34,6 +35,7 @@ class World:
     timeout_s: the limit of a call, unless the call gives its own.
     checked: compare every call between the ranks before it is made (on the CPU).
     transport: makes the group that carries the messages (on the CPU).
+    hosts: where each rank lives, one entry a rank (on the CPU); None: here.
 
     Under torchrun or srun a World starts nothing and joins the running job.
     Errors: ValueError for bad arguments, or when the job has another number of ranks.
@@ -47,11 +49,16 @@ class World:
         timeout_s: float = 60.0,
         checked: bool = False,
         transport: Transport = gloo,
+        hosts: Sequence[Host] | None = None,
     ):
         if not isinstance(ranks, int) or isinstance(ranks, bool) or ranks < 1:
             raise ValueError(f"a World needs a whole number of ranks, not {ranks!r}")
         self.ranks, self.timeout_s = ranks, checked_limit_s(timeout_s)
         self.checked, self.transport = checked, transport
+        self.hosts = checked_hosts(hosts, ranks)
+        if self.hosts and device == "cuda":
+            raise ValueError("ranks on hosts use the CPU only: leave out device")
+        device = "cpu" if self.hosts else device
         job = devices.running_job()
         local_ranks = job.local_ranks if job else ranks
         self.device = devices.choose_device(local_ranks, device)
@@ -62,6 +69,10 @@ class World:
         if checked and job:
             raise ValueError(
                 f"a checked World starts its own ranks: run it without {job.launcher}"
+            )
+        if self.hosts and job:
+            raise ValueError(
+                f"a World on hosts starts its own ranks: run it without {job.launcher}"
             )
         self._joined = (
             Joined(job, ranks, device=self.device, transport=transport) if job else None
@@ -157,6 +168,7 @@ class World:
                     folder=Path(),
                     transport=self.transport,
                     surroundings=Surroundings.here(),
+                    hosts=self.hosts,
                 )
             )
 
@@ -171,6 +183,15 @@ def checked_limit_s(timeout_s: float) -> float:
     if not isinstance(timeout_s, int | float) or not 0 < timeout_s < inf:
         raise ValueError(f"timeout_s must be a number of seconds, not {timeout_s!r}")
     return timeout_s
+
+
+def checked_hosts(hosts: Sequence[Host] | None, ranks: int) -> tuple[Host, ...]:
+    """Return the host of every rank; ValueError unless there is one for each."""
+    if hosts is not None and len(hosts) != ranks:
+        raise ValueError(
+            f"{ranks} ranks need {ranks} places on hosts, not {len(hosts)}"
+        )
+    return tuple(hosts or ())
 
 
 def name_of(program: Callable) -> str:

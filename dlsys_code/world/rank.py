@@ -74,6 +74,11 @@ def dump_stack_on_request(stacks: Connection) -> None:
         faulthandler.register(signal.SIGUSR1, file=stacks.fileno(), all_threads=False)
 
 
+def move(place: Place) -> dict[str, str]:
+    """Go to this rank's host, if it has one; return the variables that hold there."""
+    return place.hosts[place.rank].enter(place.rank) if place.hosts else {}
+
+
 def own_variables(place: Place) -> dict[str, str]:
     """Return the variables that torchrun would set for this rank."""
     rank, ranks = str(place.rank), str(place.ranks)
@@ -87,7 +92,7 @@ def own_variables(place: Place) -> dict[str, str]:
 
 def join(place: Place) -> Slate:
     """Enter the group of the whole world; return the slate of this fresh rank."""
-    own = own_variables(place)
+    own = own_variables(place) | move(place)  # before torch starts any thread
     place.surroundings.enter(own)
     torch.set_num_threads(1)
     device = None

@@ -1,0 +1,153 @@
+"""What racks do to an all-reduce: orders, crossings, predictions, the stored run."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlsys_code.communication.hosts import EmulatedCluster, why_not
+from dlsys_code.communication.link import Link
+from dlsys_code.communication.wiring import Measured, Plan
+from dlsys_code.primitive import hosts_run, racks
+
+EIGHT = Plan(racks=2, hosts=2, ranks=2, host_bandwidth=1e9, spine_bandwidth=1e8)
+FAST = Link(latency_s=0.0, bandwidth=1e12)
+SPINE_ONLY = Measured(host=FAST, rack=FAST, spine=Link(latency_s=0, bandwidth=1e7))
+REASON = why_not()
+
+
+def crossings(name: str, plan: Plan, count: int) -> Counter:
+    """Bytes from rack to rack."""
+    rack, sums = plan.hosts * plan.ranks, Counter()
+    for _, source, destination, n in racks.RACERS[name].messages(plan, count):
+        if source // rack != destination // rack:
+            sums[source // rack, destination // rack] += n
+    return sums
+
+
+def sum_of_all(name: str, plan: Plan) -> torch.Tensor:
+    rank = torch.distributed.get_rank()
+    return racks.RACERS[name].join(plan)(torch.arange(24.0) + rank)
+
+
+def test_mixed_takes_a_rank_of_each_rack_in_turn():
+    assert racks.racks_of(EIGHT) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert racks.mixed(EIGHT) == [0, 4, 1, 5, 2, 6, 3, 7]
+
+
+def test_crossings_of_eight_ranks_by_hand():
+    """n bytes each: 14 steps of n/8, once or four times; 2 n/4 of 4 ranks; 4 n; n."""
+    n = 64 * 4
+    by_hand = {
+        "ring": 14 * n // 8,
+        "ring, mixed": 4 * 14 * n // 8,
+        "hierarchical": 4 * 2 * (n // 4) // 2,
+        "tree": 4 * n,
+        "tree, mixed": n,
+    }
+    for name, sent in by_hand.items():
+        assert crossings(name, EIGHT, 64) == {(0, 1): sent, (1, 0): sent}
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 64))
+def test_a_slow_spine_alone_takes_its_bytes_over_its_bandwidth(hosts, ranks, k):
+    plan = Plan(
+        racks=2, hosts=hosts, ranks=ranks, host_bandwidth=1e9, spine_bandwidth=1e8
+    )
+    count = 2 * hosts * ranks * k
+    for name in ("ring", "ring, mixed"):
+        sent = crossings(name, plan, count)[0, 1]
+        predicted = racks.predict(name, plan, SPINE_ONLY, 4 * count)
+        assert predicted == pytest.approx(sent / 1e7, rel=1e-3)
+
+
+def test_ranks_that_crowd_cost_only_steps_inside_the_racks():
+    crowded = Measured(host=FAST, rack=FAST, spine=SPINE_ONLY.spine, crowd_s=1e-3)
+    for name, steps in (("ring", 0), ("hierarchical", 6), ("tree", 4)):
+        extra = racks.predict(name, EIGHT, crowded, 4096) - racks.predict(
+            name, EIGHT, SPINE_ONLY, 4096
+        )
+        assert extra == pytest.approx(steps * 1e-3)
+
+
+@pytest.mark.parametrize("name", racks.RACERS)
+def test_every_racer_sends_its_plan_and_gets_the_sum(world, name):
+    trace = world(8).trace(sum_of_all, name, EIGHT)
+    for total in trace.results:
+        assert torch.equal(total, 8 * torch.arange(24.0) + 28)
+    planned = Counter(m[1:] for m in racks.RACERS[name].messages(EIGHT, 24))
+    assert Counter(m[1:] for m in trace.messages()) == planned
+
+
+def test_the_longest_run_is_from_the_last_start_to_the_last_end():
+    of_ranks = [{8: [(0.0, 5.0), (10.0, 11.0)]}, {8: [(1.0, 4.0), (9.0, 14.0)]}]
+    assert racks.longest(of_ranks) == {8: [4.0, 4.0]}
+
+
+def test_the_stored_run_is_whole_and_says_what_it_is():
+    run = hosts_run.stored()
+    assert run.source == "stored run"
+    assert {row.name for row in run.rows} == set(racks.RACERS)
+    for name in racks.RACERS:
+        for size in hosts_run.SIZES:
+            row = run.row(name, size)
+            predicted = racks.predict(name, EIGHT, run.measured, size)
+            assert row.predicted_s == pytest.approx(predicted)
+    with pytest.raises(ValueError, match="no 'ring' of 3 bytes"):
+        run.row("ring", 3)
+
+
+def test_without_the_rights_the_stored_run_is_shown(monkeypatch):
+    monkeypatch.setattr(hosts_run, "why_not", lambda: "no rights")
+    assert hosts_run.live_or_stored().source == "stored run"
+
+
+TORCHRUN = """
+import torch, torch.distributed as dist
+dist.init_process_group("gloo")
+x = torch.ones(1000)
+dist.all_reduce(x)
+print("sum", x[0].item(), flush=True)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    REASON is not None and os.environ.get("CI") != "true", reason=str(REASON)
+)
+def test_torchrun_runs_on_the_hosts(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(TORCHRUN)
+    with EmulatedCluster(
+        racks=2, hosts=1, ranks=2, host_bandwidth=1e8, spine_bandwidth=1e8
+    ) as cluster:
+        first = cluster.hosts[0].address
+        agents = [
+            subprocess.Popen(
+                host.network.entry(
+                    sys.executable, "-m", "torch.distributed.run",
+                    "--nnodes=2", "--nproc-per-node=2", "--rdzv-backend=c10d",
+                    f"--rdzv-endpoint={first}:29400", "--rdzv-id=test",
+                    f"--rdzv-conf=is_host={int(host.number == 0)}",
+                    f"--local-addr={host.address}", str(script),
+                ),
+                stdout=subprocess.PIPE,
+                text=True,
+                pass_fds=host.network.open_files(),
+                env={**os.environ, "GLOO_SOCKET_IFNAME": "eth0"},
+            )
+            for host in cluster.hosts
+        ]  # fmt: skip
+        try:
+            said = [agent.communicate(timeout=120)[0] for agent in agents]
+        finally:
+            for agent in agents:
+                agent.kill()
+    assert [text.count("sum 4.0") for text in said] == [2, 2]
