@@ -27,6 +27,7 @@ def contents(run: Run) -> dict:
     measured = asdict(run.measured)
     return {
         "crowd_s": measured.pop("crowd_s"),
+        "crowd_s_per_byte": measured.pop("crowd_s_per_byte"),
         "links": measured,
         "rows": [asdict(row) for row in run.rows],
     }

@@ -44,13 +44,15 @@ class Measured:
     """What a ping-pong says of each way that a message can go.
 
     host: between ranks of one host.  rack: between hosts of a rack.  spine: between
-    racks.  crowd_s: what is added to each latency when all ranks talk at once [s].
+    racks.  crowd_s: what is added to the latency when all ranks send at once [s];
+    crowd_s_per_byte: for each byte that each of them sends.
     """
 
     host: Link
     rack: Link
     spine: Link
     crowd_s: float = 0.0
+    crowd_s_per_byte: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dlsys_code.communication import namespaces, wiring
-from dlsys_code.communication.hosts import EmulatedCluster, why_not
+from dlsys_code.communication.hosts import EmulatedCluster, hurry, why_not
 from dlsys_code.communication.shaping import frames_bytes
 from dlsys_code.introduction.units import Mbit, MiB
 from dlsys_code.primitive import ring
@@ -115,6 +115,15 @@ def test_the_ring_puts_on_the_spine_what_its_plan_says(cluster, eight):
 
 
 @possible
+def test_ranks_in_a_hurry_have_real_time_priority(cluster):
+    """In a World of their own: the priority stays until the ranks end."""
+    with World(8, hosts=cluster) as hurrying:
+        may = hurrying(hurry)
+        policies = hurrying(os.sched_getscheduler, 0)
+    assert policies == [os.SCHED_RR if has else os.SCHED_OTHER for has in may]
+    assert all(may) or os.geteuid() != 0
+
+
 def test_a_cut_cable_ends_the_call_and_a_mended_one_carries_again(cluster, eight):
     cluster.cut("rack 0", "rack 1")
     with pytest.raises(RankError) as caught:

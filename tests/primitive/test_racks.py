@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dlsys_code.communication.hosts import EmulatedCluster, why_not
 from dlsys_code.communication.link import Link
+from dlsys_code.communication.shaping import burst
 from dlsys_code.communication.wiring import Measured, Plan
 from dlsys_code.primitive import hosts_run, racks
 
@@ -57,23 +58,47 @@ def test_crossings_of_eight_ranks_by_hand():
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 64))
 def test_a_slow_spine_alone_takes_its_bytes_over_its_bandwidth(hosts, ranks, k):
+    """Less what the bucket, full at first, lets pass at once."""
     plan = Plan(
         racks=2, hosts=hosts, ranks=ranks, host_bandwidth=1e9, spine_bandwidth=1e8
     )
     count = 2 * hosts * ranks * k
+    full_s = burst(1e8) / 1e8
     for name in ("ring", "ring, mixed"):
         sent = crossings(name, plan, count)[0, 1]
+        steps = 2 * (2 * hosts * ranks - 1)
+        first_s = sent / steps / 1e7
         predicted = racks.predict(name, plan, SPINE_ONLY, 4 * count)
-        assert predicted == pytest.approx(sent / 1e7, rel=1e-3)
+        assert predicted == pytest.approx(sent / 1e7 - min(full_s, first_s), rel=1e-3)
 
 
-def test_ranks_that_crowd_cost_only_steps_inside_the_racks():
-    crowded = Measured(host=FAST, rack=FAST, spine=SPINE_ONLY.spine, crowd_s=1e-3)
-    for name, steps in (("ring", 0), ("hierarchical", 6), ("tree", 4)):
-        extra = racks.predict(name, EIGHT, crowded, 4096) - racks.predict(
-            name, EIGHT, SPINE_ONLY, 4096
-        )
-        assert extra == pytest.approx(steps * 1e-3)
+@pytest.mark.parametrize(
+    ("crowd", "by_hand"),
+    [
+        # Steps of 4, 2, 1, 1, 2 and 4 messages: (3 + 1 + 0) / 7 of all, twice.
+        ({"crowd_s": 7e-3}, 8e-3),
+        # (4 + 2 + 1) / 8 of 4,096 bytes, twice.
+        ({"crowd_s_per_byte": 1e-6}, 7168e-6),
+    ],
+)
+def test_what_ranks_cost_each_other_is_a_part_of_what_all_do(crowd, by_hand):
+    """Less a bucket that had time to fill before the last step."""
+    crowded = Measured(host=FAST, rack=FAST, spine=SPINE_ONLY.spine, **crowd)
+    with_others, alone = (
+        racks.predict("tree", EIGHT, measured, 4096)
+        for measured in (crowded, SPINE_ONLY)
+    )
+    assert with_others - alone == pytest.approx(by_hand - burst(1e8) / 1e8)
+
+
+def test_a_pause_spares_no_more_than_it_lasted():
+    """A ring that crosses the spine in every step pauses for alpha between them."""
+    slow = Link(latency_s=1e-5, bandwidth=1e7)
+    measured = Measured(host=FAST, rack=FAST, spine=slow)
+    steps, chunk_s = 14, 4096 / 1e7
+    rest_s = burst(1e8) / 1e8 + (steps - 1) * 1e-5
+    predicted = racks.predict("ring", EIGHT, measured, 8 * 4096)
+    assert predicted == pytest.approx(steps * (1e-5 + chunk_s) - rest_s, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", racks.RACERS)
@@ -97,7 +122,7 @@ def test_the_stored_run_is_whole_and_says_what_it_is():
     for name in racks.RACERS:
         for size in hosts_run.SIZES:
             row = run.row(name, size)
-            predicted = racks.predict(name, EIGHT, run.measured, size)
+            predicted = racks.predict(name, hosts_run.EIGHT, run.measured, size)
             assert row.predicted_s == pytest.approx(predicted)
     with pytest.raises(ValueError, match="no 'ring' of 3 bytes"):
         run.row("ring", 3)
