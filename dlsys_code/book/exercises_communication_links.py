@@ -1,4 +1,4 @@
-"""Exercises of chapter 3 on one link: n_1/2, a fit despite an outlier, bundles.
+"""What chapter 3 asks a reader of one link: bundles, and alpha and beta from times.
 
 A wrong answer is compared with what the usual mistakes give, so that the verdict can
 name the mistake.
@@ -10,12 +10,10 @@ from math import ceil
 
 import numpy as np
 
-from dlsys_code.book.exercises import Exercise, Puzzle, Question, is_number
+from dlsys_code.book.exercises import close, is_number
 from dlsys_code.communication.link import Link, transfer_time_s
-from dlsys_code.introduction.units import GB, Gbit, KiB, ms, show_bytes, show_time, us
+from dlsys_code.introduction.units import GB, KiB, ms, show_bytes, show_time, us
 
-LINK = Link(latency_s=2 * us, bandwidth=400 * Gbit)
-HALF = LINK.half_bandwidth_bytes
 SIZES = tuple(8 * 8**i for i in range(8))  # 8 B to 16 MiB
 LINKS = (
     Link(latency_s=50 * us, bandwidth=4 * GB),
@@ -25,6 +23,7 @@ LINKS = (
 NEAR = 0.1  # how far a fit may be off
 SHARE = 0.1  # of the time that latency may take
 Estimate = Callable[[np.ndarray, np.ndarray], Sequence[float]]
+Layout = tuple[int, float]  # rounds, and the time of all of them [s]
 
 
 def samples() -> list[tuple[list[int], list[float]]]:
@@ -118,36 +117,47 @@ def shown_bundle(n: int, link: Link) -> str:
     )
 
 
-EXERCISES: dict[str, Exercise] = {
-    "half_bandwidth": Question(
-        value=HALF,
-        unit="字节",
-        near={
-            HALF * 8: "400 Gbit/s 是 50 GB/s，比特要除以 8",
-            HALF / 1000: "单位是字节，不是 KB",
-            HALF / 2: "n_1/2 是 α/β，不用再除以 2：这时传输和时延一样长",
-            HALF * 2: "n_1/2 是 α/β；总时间是 2α，消息不是 2α/β",
-        },
-        hints=["传输要多久才和时延一样长？", "α/β，也就是 α 乘带宽，带宽按字节算。"],
-    ),
-    "estimate": Puzzle(
-        cases=samples,
-        fault=fault_of_estimate,
-        shown=shown_samples,
-        hints=[
-            "让 (α + βn)/t − 1 的平方和最小：两个未知数的线性最小二乘。",
-            "`np.linalg.lstsq` 的一行是 `[1/t, n/t]`，右边是 1。",
-            "慢了 15 倍的一条，它的行除以 t 之后只有别人的十五分之一，拉不动结果。",
-        ],
-    ),
-    "bundle": Puzzle(
-        cases=bundles,
-        fault=fault_of_bundle,
-        shown=shown_bundle,
-        hints=[
-            "k 条合成一条，时间是 α + βkn，其中时延占多少？",
-            "α ≤ 0.1 (α + βkn)，解出 kn ≥ 9 α/β。",
-            "向上取整；消息本来就够大时，答案是 1，不是 0。",
-        ],
-    ),
-}
+def layouts() -> list[tuple[int, Layout, Layout]]:
+    """Return serial bytes, and (rounds, seconds) of two layouts, of each case."""
+    return [
+        (n, *((rounds, rounds * k.latency_s + n / k.bandwidth) for rounds in pair))
+        for n, k, pair in [
+            (3_084_800, LINKS[0], (76, 2)),
+            (3_084_800, LINKS[2], (76, 2)),
+            (60 * KiB, LINKS[1], (14, 6)),
+        ]
+    ]
+
+
+def fault_of_layouts(answer: object, n: int, many: Layout, few: Layout) -> str:
+    """Say what is wrong with (alpha, beta) of two layouts with the same bytes."""
+    try:
+        alpha, beta = (float(part) for part in answer)
+    except (TypeError, ValueError):
+        return f"返回了 {answer!r}，要 (alpha, beta) 两个数，单位秒和秒每字节"
+    (more, longer), (less, shorter) = many, few
+    a = (longer - shorter) / (more - less)
+    b = (shorter - less * a) / n
+    near = [
+        ((a, b), ""),
+        ((b, a), "次序反了，要 (alpha, beta)"),
+        ((a, 1 / b), "第二个是带宽，要的是每字节的时间 beta"),
+        ((longer / more, b), "一轮的用时里还有字节的，要看两种走法之差"),
+        (((longer - shorter) / more, b), "多出来的时间要除以多出来的轮数"),
+        ((a, shorter / n), "轮数少的走法也付时延，先减掉再除以字节"),
+        ((a, longer / n), "轮数多的走法时延更多，先减掉再除以字节"),
+    ]
+    for (an_alpha, a_beta), said in near:
+        if close(alpha, an_alpha) and close(beta, a_beta):
+            return said
+    return (
+        f"得到 {alpha:.4g} s 和 {beta:.4g} s/B，代回去，{more} 轮是 "
+        f"{show_time(more * alpha + n * beta)}，{less} 轮是 "
+        f"{show_time(less * alpha + n * beta)}"
+    )
+
+
+def shown_layouts(n: int, many: Layout, few: Layout) -> str:
+    """Return the arguments of one case of `two_layouts`, for the reader."""
+    pair = "、".join(f"{rounds} 轮 {show_time(s)}" for rounds, s in (many, few))
+    return f"{n:,} 字节：{pair}"

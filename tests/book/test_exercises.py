@@ -8,6 +8,7 @@ import autocorrect_py
 import cloudpickle
 import exercises_on_the_page as page
 import mistakes
+import mistakes_communication
 import mistakes_introduction
 import pytest
 
@@ -17,8 +18,9 @@ from dlsys_code.book.exercises import Question
 from dlsys_code.world import World
 
 cloudpickle.register_pickle_by_value(mistakes)  # as a notebook's functions are
-RIGHT = mistakes_introduction.RIGHT | mistakes.RIGHT
-SAID = mistakes_introduction.SAID + mistakes.SAID
+CHAPTERS = (mistakes_introduction, mistakes_communication, mistakes)
+RIGHT = {name: right for each in CHAPTERS for name, right in each.RIGHT.items()}
+SAID = [wrong for each in CHAPTERS for wrong in each.SAID]
 PAGES = {chapter: page.read(chapter) for chapter in page.CHAPTERS}
 ON_THE_PAGE = {name: each for found in PAGES.values() for name, each in found.items()}
 QUESTIONS = [n for n, exercise in EXERCISES.items() if isinstance(exercise, Question)]
