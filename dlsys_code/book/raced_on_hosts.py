@@ -1,6 +1,6 @@
 """An emulated cluster's run, predicted beside measured: a figure and a table."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from matplotlib.figure import Figure
 
@@ -9,11 +9,14 @@ from dlsys_code.introduction.units import ms, show_bytes
 from dlsys_code.primitive.hosts_run import Run
 
 
-def table(run: Run) -> Iterator[str]:
-    """Yield one line for every algorithm and size: predicted, measured, error."""
+def table(run: Run, sizes: Collection[int]) -> Iterator[str]:
+    """Yield one line for every algorithm and each of these sizes.
+
+    It says what was predicted and measured, and the error.
+    """
     yield f"{run.source}; times in ms"
     yield f"{'':14}{'size':>8}{'predicted':>11}{'measured':>10}{'error':>8}"
-    for row in run.rows:
+    for row in [row for row in run.rows if row.size in sizes]:
         yield (
             f"{row.name:14}{show_bytes(row.size):>8}{row.predicted_s / ms:>11.1f}"
             f"{row.measured_s / ms:>10.1f}{row.error:>+8.0%}"

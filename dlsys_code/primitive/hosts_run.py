@@ -77,7 +77,7 @@ def run_on(
     world: World,
     *,
     sizes: Sequence[int] = SIZES,
-    repeats: int = 2,
+    repeats: int = 3,
 ) -> Run:
     """Measure the links, predict, and run everything."""
     world(hurry)
@@ -111,7 +111,7 @@ def stored() -> Run:
     )
 
 
-def live_or_stored(sizes: Sequence[int] = SIZES, repeats: int = 2) -> Run:
+def live_or_stored(sizes: Sequence[int] = SIZES, repeats: int = 3) -> Run:
     """Return a run made now where that is possible, the stored one elsewhere."""
     if why_not() is not None:
         return stored()
