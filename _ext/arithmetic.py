@@ -14,6 +14,7 @@ WORDS = [
     (r"\\text\{[^{}]*\}|\\mu|\\,|\\;|\\ |\\left|\\right|\\qquad|\\quad", " "),
     (r"\{,\}|(?<=\d),(?=\d{3})", ""),
     (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))"),
+    (r"(\d+)!", r" factorial(\1)"),
     (r"\\times|\\cdot", "*"),
     (r"\\lceil", " ceil("),
     (r"\\rceil", ")"),
@@ -32,7 +33,12 @@ OPERATIONS = {
     ast.Mod: operator.mod,
     ast.USub: operator.neg,
 }
-FUNCTIONS = {"ceil": math.ceil, "log": math.log, "log2": math.log2}
+FUNCTIONS = {
+    "ceil": math.ceil,
+    "factorial": math.factorial,
+    "log": math.log,
+    "log2": math.log2,
+}
 
 
 def value(match: re.Match) -> float:
@@ -70,7 +76,7 @@ def evaluated(tex: str) -> float | None:
     """Return the value of a formula of numbers, None for one with symbols in it."""
     try:
         return compute(ast.parse(spelled(tex), mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, KeyError):
+    except (SyntaxError, TypeError, ValueError, ZeroDivisionError, KeyError):
         return None
 
 

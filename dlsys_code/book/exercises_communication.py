@@ -38,7 +38,7 @@ EXERCISES: dict[str, Exercise] = {
         shown=links.shown_bundle,
         hints=[
             "k 条合成一条，时间是 α + βkn，其中时延占多少？",
-            "α ≤ 0.1 (α + βkn)，解出 kn ≥ 9 α/β。",
+            "α ≤ (α + βkn)/10，解出 kn ≥ 9 α/β。",
             "向上取整；消息本来就够大时，答案是 1，不是 0。",
         ],
     ),
@@ -49,7 +49,7 @@ EXERCISES: dict[str, Exercise] = {
         hints=[
             "让 (α + βn)/t - 1 的平方和最小：两个未知数的线性最小二乘。",
             "`np.linalg.lstsq` 的一行是 `[1/t, n/t]`，右边是 1。",
-            "慢了 15 倍的一条，它的行除以 t 之后只有别人的十五分之一，拉不动结果。",
+            "慢了十五倍的一条，它的行除以 t 之后只有别人的十五分之一，拉不动结果。",
         ],
     ),
     "slot_of": Puzzle(
@@ -111,7 +111,7 @@ EXERCISES: dict[str, Exercise] = {
         hints=[
             "记住三个数：当前速率、目标速率、拥塞估计，起初是线速、线速和 1。",
             "`cnp`：先记目标，再减速，最后改拥塞估计；减速用的是改之前的估计。",
-            "`silence` 只让拥塞估计乘 255/256；`turn` 只让当前速率走到目标的半路。",
+            "`silence` 只让拥塞估计乘 `255/256`；`turn` 只让当前速率走到目标的半路。",
         ],
     ),
     "order_for_a_tree": Puzzle(
@@ -134,7 +134,7 @@ EXERCISES: dict[str, Exercise] = {
             "`product(nccl.ALGORITHMS, nccl.PROTOCOLS)` 给出六对，各猜一个时间。",
             "时间 = `nccl.latency_s(...)` + n / `nccl.bandwidth(...)`，取最小的一对。",
             "树的带宽还要乘 `nccl.tree_correction(n, protocol, comm)`。",
-            "多台机器时，环与 Simple 的时延要乘 1.4。",
+            "多台机器时，环与 Simple 的时延要乘 `1.4`。",
         ],
     ),
     "two_layouts": Puzzle(

@@ -36,6 +36,7 @@ def named_points(
             axes.plot(x, y, marker, color=colour, markersize=5, label=name)
         axes.set_yscale("log")
         axes.margins(x=0.12)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # no half years
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend(frameon=False)
         figure.draw_without_rendering()  # places are known only now
