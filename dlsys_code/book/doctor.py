@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from dlsys_code.communication.hosts import why_not
 from dlsys_code.introduction.units import MiB, show_bytes
 from dlsys_code.world import RankError, World
 
@@ -150,18 +150,13 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Iterable[Finding]:
 
 
 def namespaces() -> Iterable[Finding]:
-    """Make a network namespace, as an emulated cluster needs one for each host."""
-    if sys.platform != "linux" or not shutil.which("unshare"):
-        yield Finding(
-            "没有 Linux 网络命名空间：不能在一台机器上模拟多台主机，其余不受影响"
-        )
+    """Say whether a cluster can be emulated, and why not."""
+    reason = why_not()
+    if reason is None:
+        yield Finding("可以建网络命名空间：能在一台机器上造一个集群")
         return
-    flags = "-n" if os.geteuid() == 0 else "-Urn"
-    made = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True)
-    if made.returncode == 0:
-        yield Finding("可以建网络命名空间：能在一台机器上模拟多台主机")
-    else:
-        cure = (
-            "用 root 运行，或由管理员执行 sysctl -w kernel.unprivileged_userns_clone=1"
-        )
-        yield Finding(f"不能建网络命名空间：{made.stderr.strip()}", cure)
+    text = f"不能在一台机器上造一个集群，第 03 章改用存档的一次运行：{reason}"
+    linux = sys.platform == "linux"
+    yield Finding(
+        text, "装好 iproute2，用 root 运行或允许用户命名空间" if linux else ""
+    )

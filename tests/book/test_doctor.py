@@ -91,11 +91,14 @@ def test_a_small_shared_memory_is_a_problem(monkeypatch, tmp_path, free, problem
     assert bool(finding.cure) == problem
 
 
-def test_forbidden_namespaces_are_a_problem(monkeypatch):
-    def forbidden(command: list[str], **_: object) -> subprocess.CompletedProcess:
-        return subprocess.CompletedProcess(command, 1, "", "unshare: not permitted")
-
-    monkeypatch.setattr(doctor.shutil, "which", lambda _: "/usr/bin/unshare")
-    monkeypatch.setattr(doctor.subprocess, "run", forbidden)
+def test_forbidden_namespaces_are_a_problem_and_a_missing_system_is_none(monkeypatch):
+    monkeypatch.setattr(doctor, "why_not", lambda: "unshare: not permitted")
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
     (finding,) = doctor.namespaces()
-    assert "not permitted" in finding.text and finding.cure
+    assert "not permitted" in finding.text and "root" in finding.cure
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    (finding,) = doctor.namespaces()
+    assert "存档" in finding.text and not finding.cure
+    monkeypatch.setattr(doctor, "why_not", lambda: None)
+    (finding,) = doctor.namespaces()
+    assert not finding.cure
