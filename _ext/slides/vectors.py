@@ -1,6 +1,7 @@
 """Pictures on slides: a PNG that every program shows, and the SVG beside it."""
 
 import io
+import re
 from xml.sax.saxutils import escape
 
 import resvg_py
@@ -17,6 +18,7 @@ from slides.layout import Piece
 from slides.place import move
 
 SVG_BLIP = "http://schemas.microsoft.com/office/drawing/2016/SVG/main"
+PATTERN = re.compile(r"<pattern\b.*?</pattern>", re.DOTALL)
 PNG_ZOOM = 3  # 1.33 pixels a point, times this: sharp on a 4K screen
 
 
@@ -25,13 +27,27 @@ def png_of(svg: str) -> bytes:
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=PNG_ZOOM, dpi=96))
 
 
+def open_hatching(svg: str) -> str:
+    """Take the fill from hatching that is made of lines.
+
+    There is nothing to fill, but LibreOffice fills what crossed lines enclose.
+    """
+
+    def without_fill(match: re.Match) -> str:
+        pattern = match[0]
+        has_dots = re.search(r"^C ", pattern, re.MULTILINE)
+        return pattern if has_dots else re.sub(r"(?<=\bfill: )#\w+", "none", pattern)
+
+    return PATTERN.sub(without_fill, svg)
+
+
 def svg_part(slide: Slide, name: str, svg: str) -> str:
     """Store a vector picture in the package; return its relationship to the slide."""
     uri = PackURI(f"/ppt/media/{name}.svg")
     parts = {part.partname: part for part in slide.part.package.iter_parts()}
     part = parts.get(uri)
     if part is None:
-        part = Part(uri, "image/svg+xml", slide.part.package, svg.encode())
+        part = Part(uri, "image/svg+xml", slide.part.package, open_hatching(svg).encode())
     return slide.part.relate_to(part, RT.IMAGE)
 
 

@@ -247,6 +247,21 @@ def test_the_pdf_shows_the_letters_of_formulas_and_vectors_of_figures(trial):
     assert raw.FPDF_PAGEOBJ_PATH in kinds and raw.FPDF_PAGEOBJ_IMAGE not in kinds
 
 
+def test_hatching_made_of_lines_has_no_fill_and_looks_the_same():
+    """LibreOffice fills what crossed lines enclose: nothing is there to fill."""
+    pytest.importorskip("resvg_py")
+    from slides.vectors import PATTERN, open_hatching, png_of
+
+    from dlsys_code.book.charts import LINES, Panel, stacked
+
+    panel = Panel("time [ms]", {"a step": dict.fromkeys(LINES, 1.0)})
+    before = stacked([panel], alt="一根横条，五段一样长，各有各的线型").svg
+    after = open_hatching(before)
+    hatches = PATTERN.findall(after)
+    assert ["fill: none" in hatch for hatch in hatches] == [True, False, True, True]
+    assert png_of(after) == png_of(before)
+
+
 def test_a_slide_that_holds_too_much_is_refused(tmp_path):
     if lacking := missing():
         pytest.skip(f"slides cannot be made here: {'; '.join(lacking)}")
