@@ -25,9 +25,9 @@ import numpy as np
 from numpy import ndarray
 
 from dlsys_code.architecture.topology import check
-from dlsys_code.communication.directed import Links
+from dlsys_code.communication.directed_links import Links
+from dlsys_code.communication.event_loop import Run
 from dlsys_code.communication.flows import Flows
-from dlsys_code.communication.moments import Run
 from dlsys_code.communication.routing import Choice, spray
 from dlsys_code.communication.turns import Turns
 from dlsys_code.world.trace import Message
