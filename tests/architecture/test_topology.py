@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlsys_code.architecture import topology
-from dlsys_code.architecture.topology import Cable, check, connect, endpoints
+from dlsys_code.architecture.graph import Cable, check, connect, endpoints
 
 CABLE = Cable(bandwidth=50e9, latency_s=1e-6, kind="NDR")
 UPLINK = Cable(bandwidth=100e9, kind="XDR")
