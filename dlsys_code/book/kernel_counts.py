@@ -8,9 +8,10 @@ Source: Linux, Documentation/filesystems/proc.rst; getrusage(2).
 """
 
 import os
+import resource
 import socket
+import sys
 from collections.abc import Callable
-from resource import RUSAGE_THREAD, getrusage
 from typing import NamedTuple
 
 import numpy
@@ -26,7 +27,12 @@ class KernelWork(NamedTuple):
 
 
 def kernel_work(action: Callable[[], object], *, times: int = 1) -> KernelWork:
-    """Run `action` so often and return what the kernel did for it, in this thread."""
+    """Run `action` so often and return what the kernel did for it, in this thread.
+
+    Errors: RuntimeError on a system that does not count for each thread.
+    """
+    if sys.platform != "linux":
+        raise RuntimeError(f"Linux counts what a thread does, {sys.platform} does not")
     before, looked = _so_far()
     for _ in range(times):
         action()
@@ -43,6 +49,7 @@ def ping_pong_sleeps(turns: int) -> dict[str, int]:
     """Return how often this rank of two slept in a ping-pong, over TCP and over memory.
 
     Over memory the rank that waits reads one number again and again.
+    Errors: RuntimeError as of `kernel_work`.
     """
     rank = dist.get_rank()
     link, memory = _connect(rank), _share_a_number(rank)
@@ -100,4 +107,5 @@ def _so_far() -> tuple[KernelWork, int]:
     os.close(file)
     io = {name: int(n) for name, n in (line.split(":") for line in text.splitlines())}
     calls, moved = io["syscr"] + io["syscw"], io["rchar"] + io["wchar"]
-    return KernelWork(calls, moved, getrusage(RUSAGE_THREAD).ru_nvcsw), len(text)
+    sleeps = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    return KernelWork(calls, moved, sleeps), len(text)
