@@ -18,7 +18,7 @@ SIZES = tuple(8 * 8**i for i in range(8))  # 8 B to 16 MiB
 LINKS = (
     Link(latency_s=50 * us, bandwidth=4 * GB),
     Link(latency_s=5 * us, bandwidth=25 * GB),
-    Link(latency_s=1 * ms, bandwidth=100 * GB / 1000),
+    Link(latency_s=1 * ms, bandwidth=0.1 * GB),
 )
 NEAR = 0.1  # how far a fit may be off
 SHARE = 0.1  # of the time that latency may take
