@@ -1,9 +1,9 @@
 """A cluster of hosts on one machine: real processes, real sockets, shaped links.
 
 Every host is a network namespace with one port, `eth0`; every rack is one with a
-switch, to which its hosts are wired, as `wiring` says.  `World(8, hosts=cluster)` puts
-every rank into its host before it joins the others; then gloo knows no other network.
-Ranks of one host talk over its own loopback.
+switch, to which its hosts are wired: `wiring` says how, `cabling` does it.
+`World(8, hosts=cluster)` puts every rank into its host before it joins the others; then
+gloo knows no other network.  Ranks of one host talk over its own loopback.
 
 A link has the bandwidth that it is given, in either direction, see `shaping`.  Latency
 is not given: a kernel without netem cannot delay a packet.  It is what the kernel takes

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from bs4 import BeautifulSoup
-from citations import label, surnames
+from citations import fits, label, surnames
 from glossary_links import Term, terms
 from numbered import CAPTION, LESSON, NAME, SVG, lesson, save
 from pybtex.database import parse_file
@@ -179,6 +179,13 @@ def test_the_glossary_is_read_as_it_is_written(tmp_path):
         Term("全归约", "all-reduce", ("全规约",), "人人有和。别的。"),
         Term("rank", "rank", (), "编号。"),
     ]
+
+
+def test_digits_of_a_name_are_no_year():
+    entry = parse_file(str(APPENDIX / "references.bib"), "bibtex").entries["shh2024"]
+    assert fits("shh2000，2024", entry)
+    assert not fits("shh2000，2000", entry)
+    assert not fits("shh2000", entry)
 
 
 def test_every_work_has_author_title_and_year():
