@@ -9,7 +9,6 @@ from dlsys_code.architecture import topology
 from dlsys_code.architecture.graph import Cable, check, endpoints
 
 CABLE = Cable(bandwidth=50e9, latency_s=1e-6, kind="NDR")
-UPLINK = Cable(bandwidth=100e9, kind="XDR")
 few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
