@@ -55,12 +55,10 @@ def mark_citations(app: Sphinx, doctree: nodes.document) -> None:
 
 def fits(text: str, entry: Entry) -> bool:
     """Tell whether a citation names the entry's first author and its year, if any."""
-    year = entry.fields.get("year")
-    return (
-        year is None
-        or surnames(entry)[0] in text
-        and re.findall(r"\d{4}", text) == [year]
-    )
+    year, first = entry.fields.get("year"), surnames(entry)[0]
+    # The name goes first: it may have digits of its own, as those of accounts have.
+    years = re.findall(r"\d{4}", text.replace(first, ""))
+    return year is None or first in text and years == [year]
 
 
 def lead_to_entry(

@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from dlsys_code.architecture.topology import Cable, fat_tree, spine_leaf
+from dlsys_code.architecture.graph import Cable
+from dlsys_code.architecture.topology import fat_tree, spine_leaf
 from dlsys_code.communication.routing import ecmp, spray
 from dlsys_code.communication.timeline import simulate
 from dlsys_code.introduction.units import MB, Gbit, ms, us

@@ -37,7 +37,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow, shortest_path
 
-from dlsys_code.architecture.topology import check, endpoints
+from dlsys_code.architecture.graph import check, endpoints
 
 FEW = 8  # devices, of which all halves are tried
 MOST = 2**30  # of a flow, which is counted in whole numbers of 32 bits

@@ -24,7 +24,7 @@ from itertools import combinations
 
 import networkx as nx
 
-from dlsys_code.architecture.topology import Cable, connect, with_devices, with_tiers
+from dlsys_code.architecture.graph import Cable, connect, with_devices, with_tiers
 from dlsys_code.introduction.published import load, named
 
 JOINTS = (("pcie", {"PIX"}), ("pcie", {"PXB"}), ("cpu", {"PHB", "NODE"}))

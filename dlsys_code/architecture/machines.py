@@ -25,7 +25,7 @@ from itertools import combinations, product
 
 import networkx as nx
 
-from dlsys_code.architecture.topology import Cable, connect, with_devices, with_tiers
+from dlsys_code.architecture.graph import Cable, connect, with_devices, with_tiers
 
 CUBE_MESH = {  # cables between two devices of a DGX-1, as `nvidia-smi topo -m` has it
     1: ((0, 1), (0, 2), (1, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7)),

@@ -21,7 +21,7 @@ from itertools import combinations, product
 
 import networkx as nx
 
-from dlsys_code.architecture.topology import Cable, connect, with_devices, with_tiers
+from dlsys_code.architecture.graph import Cable, connect, with_devices, with_tiers
 
 
 def rail_optimized(

@@ -23,8 +23,8 @@ from itertools import pairwise, permutations
 
 import networkx as nx
 
+from dlsys_code.architecture.graph import endpoints
 from dlsys_code.architecture.search import MOST, Ring, hops
-from dlsys_code.architecture.topology import endpoints
 
 Link = tuple[int | str, int | str]  # one direction of it
 

@@ -25,7 +25,7 @@ from itertools import pairwise
 
 import networkx as nx
 
-from dlsys_code.architecture.topology import endpoints
+from dlsys_code.architecture.graph import endpoints
 
 Ring = tuple[
     int, ...

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from dlsys_code.book.stamps import read_stamps
+from dlsys_code.introduction.units import show_bytes
 from dlsys_code.world import Trace
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -103,16 +104,30 @@ def curves(
         axes = figure.add_subplot(facecolor=PAPER, xlabel=x_label, ylabel=y_label)
         for name, y, colour, marker in drawn:
             axes.plot(x, y, color=colour, marker=marker, markersize=4, label=name)
-        if logarithmic:
-            axes.set_xscale("log", base=2)
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xticks(x[:: -(-len(x) // MOST_TICKS)])
-        axes.xaxis.set_major_formatter(lambda value, _: show_x(value))
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False)
+        scale(axes, x, logarithmic=logarithmic, show_x=show_x)
 
     return draw(paint, size=(6.0, 3.4), alt=alt)
+
+
+def scale(
+    axes: Axes,
+    x: Sequence[float],
+    *,
+    logarithmic: bool = True,
+    show_x: Callable[[float], str] = show_bytes,
+) -> None:
+    """Number the axes of a plot over these x, message sizes for one; add the legend.
+
+    logarithmic: both axes.  show_x: how the numbers under the x axis are written.
+    """
+    if logarithmic:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xticks(x[:: -(-len(x) // MOST_TICKS)])
+    axes.xaxis.set_major_formatter(lambda value, _: show_x(value))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.legend(frameon=False)
 
 
 def stamped_steps(trace: Trace, *, alt: str) -> Drawing:

@@ -18,12 +18,12 @@ SIZES = tuple(8 * 8**i for i in range(8))  # 8 B to 16 MiB
 LINKS = (
     Link(latency_s=50 * us, bandwidth=4 * GB),
     Link(latency_s=5 * us, bandwidth=25 * GB),
-    Link(latency_s=1 * ms, bandwidth=100 * GB / 1000),
+    Link(latency_s=1 * ms, bandwidth=0.1 * GB),
 )
 NEAR = 0.1  # how far a fit may be off
 SHARE = 0.1  # of the time that latency may take
 Estimate = Callable[[np.ndarray, np.ndarray], Sequence[float]]
-Layout = tuple[int, float]  # rounds, and the time of all of them [s]
+Timed = tuple[int, float]  # rounds, and the time of all of them [s]
 
 
 def samples() -> list[tuple[list[int], list[float]]]:
@@ -117,7 +117,7 @@ def shown_bundle(n: int, link: Link) -> str:
     )
 
 
-def layouts() -> list[tuple[int, Layout, Layout]]:
+def layouts() -> list[tuple[int, Timed, Timed]]:
     """Return serial bytes, and (rounds, seconds) of two layouts, of each case."""
     return [
         (n, *((rounds, rounds * k.latency_s + n / k.bandwidth) for rounds in pair))
@@ -129,7 +129,7 @@ def layouts() -> list[tuple[int, Layout, Layout]]:
     ]
 
 
-def fault_of_layouts(answer: object, n: int, many: Layout, few: Layout) -> str:
+def fault_of_layouts(answer: object, n: int, many: Timed, few: Timed) -> str:
     """Say what is wrong with (alpha, beta) of two layouts with the same bytes."""
     try:
         alpha, beta = (float(part) for part in answer)
@@ -157,7 +157,7 @@ def fault_of_layouts(answer: object, n: int, many: Layout, few: Layout) -> str:
     )
 
 
-def shown_layouts(n: int, many: Layout, few: Layout) -> str:
+def shown_layouts(n: int, many: Timed, few: Timed) -> str:
     """Return the arguments of one case of `two_layouts`, for the reader."""
     pair = "、".join(f"{rounds} 轮 {show_time(s)}" for rounds, s in (many, few))
     return f"{n:,} 字节：{pair}"

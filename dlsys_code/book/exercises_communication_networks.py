@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import networkx as nx
 
+from dlsys_code.architecture.graph import Cable, endpoints
 from dlsys_code.architecture.machines import cube_mesh
 from dlsys_code.architecture.search import all_rings, hops
-from dlsys_code.architecture.topology import Cable, endpoints, torus
+from dlsys_code.architecture.topology import torus
 from dlsys_code.communication.plan import on_ranks
 from dlsys_code.primitive import tree
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlsys_code.book.drawing import BLUE, INK, PAPER, Drawing, draw, told_apart
-from dlsys_code.communication.switches import Incast, Run
+from dlsys_code.communication.pfc import Incast, Run
 from dlsys_code.introduction.units import KB, Gbit, ms
 
 POINTS = 300  # of a line: more are not seen

@@ -8,9 +8,10 @@ Source: Linux, Documentation/filesystems/proc.rst; getrusage(2).
 """
 
 import os
+import resource
 import socket
+import sys
 from collections.abc import Callable
-from resource import RUSAGE_THREAD, getrusage
 from typing import NamedTuple
 
 import numpy
@@ -26,7 +27,11 @@ class KernelWork(NamedTuple):
 
 
 def kernel_work(action: Callable[[], object], *, times: int = 1) -> KernelWork:
-    """Run `action` so often and return what the kernel did for it, in this thread."""
+    """Run `action` so often and return what the kernel did for it, in this thread.
+
+    Errors: RuntimeError on a system that does not count for each thread.
+    """
+    _check_system()
     before, looked = _so_far()
     for _ in range(times):
         action()
@@ -43,7 +48,9 @@ def ping_pong_sleeps(turns: int) -> dict[str, int]:
     """Return how often this rank of two slept in a ping-pong, over TCP and over memory.
 
     Over memory the rank that waits reads one number again and again.
+    Errors: RuntimeError as of `kernel_work`.
     """
+    _check_system()
     rank = dist.get_rank()
     link, memory = _connect(rank), _share_a_number(rank)
 
@@ -70,11 +77,16 @@ def ping_pong_sleeps(turns: int) -> dict[str, int]:
     return sleeps
 
 
+def _check_system() -> None:
+    if sys.platform != "linux":
+        raise RuntimeError(f"Linux counts what a thread does, {sys.platform} does not")
+
+
 def _connect(rank: int) -> socket.socket:
     if rank == 0:
-        server = socket.create_server(("127.0.0.1", 0))
-        _tell(server.getsockname())
-        return server.accept()[0]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            _tell(server.getsockname())
+            return server.accept()[0]
     return socket.create_connection(_tell(None))
 
 
@@ -83,7 +95,11 @@ def _share_a_number(rank: int) -> numpy.ndarray:
         file = os.memfd_create("number")
         os.ftruncate(file, 8)
     path = _tell(f"/proc/{os.getpid()}/fd/{file}" if rank == 0 else None)
-    return numpy.memmap(path, numpy.int64, "r+", shape=1)
+    number = numpy.memmap(path, numpy.int64, "r+", shape=1)
+    dist.barrier()
+    if rank == 0:
+        os.close(file)  # both have it mapped, and it ends with them
+    return number
 
 
 def _tell(something: object) -> object:
@@ -100,4 +116,5 @@ def _so_far() -> tuple[KernelWork, int]:
     os.close(file)
     io = {name: int(n) for name, n in (line.split(":") for line in text.splitlines())}
     calls, moved = io["syscr"] + io["syscw"], io["rchar"] + io["wchar"]
-    return KernelWork(calls, moved, getrusage(RUSAGE_THREAD).ru_nvcsw), len(text)
+    sleeps = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    return KernelWork(calls, moved, sleeps), len(text)

@@ -11,7 +11,7 @@ from math import cos, inf, pi, sin
 import networkx as nx
 import numpy as np
 
-from dlsys_code.architecture.topology import endpoints
+from dlsys_code.architecture.graph import endpoints
 
 Place = tuple[float, float]
 DEPTH = (0.38, 0.24)  # by which a plane of a torus stands behind the one before it

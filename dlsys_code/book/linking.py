@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from dlsys_code.book import measured
+from dlsys_code.book.drawing import Drawing
 from dlsys_code.book.race import checked_ranks, first_rank
 from dlsys_code.communication.fit import Fit, fit_link
 from dlsys_code.communication.ping_pong import SIZES, Rally, ping_pong
@@ -118,7 +119,7 @@ def report(
     ]
 
 
-def drawn(times_s: Mapping[int, Sequence[float]], found: Fit) -> measured.Drawing:
+def drawn(times_s: Mapping[int, Sequence[float]], found: Fit) -> Drawing:
     """Return the plot of the samples with the fitted curve."""
     return measured.links(
         {"ping-pong": measured.Measured(times_s, found)},

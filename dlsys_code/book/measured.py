@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlsys_code.book.drawing import MOST_TICKS, PAPER, Drawing, draw, told_apart
+from dlsys_code.book.drawing import PAPER, Drawing, draw, scale, told_apart
 from dlsys_code.communication.fit import Fit
 from dlsys_code.communication.link import transfer_time_s
 from dlsys_code.communication.probe import Cell
@@ -39,13 +39,7 @@ def links(measured: Mapping[str, Measured], *, alt: str) -> Drawing:
         for name, link, colour, marker in drawn:
             _paint_link(axes, name, link, colour, marker)
         sizes = sorted({n for link in measured.values() for n in link.times_s})
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(sizes[:: -(-len(sizes) // MOST_TICKS)])
-        axes.xaxis.set_major_formatter(lambda n, _: show_bytes(n))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False)
+        scale(axes, sizes)
 
     return draw(paint, size=(6.0, 3.8), alt=alt)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from matplotlib.figure import Figure
 
-from dlsys_code.book.drawing import PAPER, Drawing, draw, told_apart
+from dlsys_code.book.drawing import PAPER, Drawing, draw, scale, told_apart
 from dlsys_code.introduction.units import ms, show_bytes
 from dlsys_code.primitive.hosts_run import Run
 
@@ -47,12 +47,6 @@ def curves(run: Run, *, alt: str) -> Drawing:
             up = [(max(row.times_s) - row.measured_s) / ms for row in rows]
             axes.plot(sizes, predicted, color=colour, label=name)
             axes.errorbar(sizes, middle, (down, up), fmt=marker, color=colour)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(sizes)
-        axes.xaxis.set_major_formatter(lambda n, _: show_bytes(n))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False)
+        scale(axes, sizes)
 
     return draw(paint, size=(6.0, 3.8), alt=alt)

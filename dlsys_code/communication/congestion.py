@@ -1,6 +1,6 @@
 """Incast, simulated: many senders want one port, and three ways to deal with it.
 
-The same hosts and switches (see `switches`) run in three ways::
+The same hosts and switches (see `pfc`) run in three ways::
 
     simulate(incast, t)                              a full buffer drops
     simulate(incast, t, pfc=True)                    links pause, nothing is dropped
@@ -21,7 +21,7 @@ from math import fsum
 from random import Random
 
 from dlsys_code.communication.dcqcn import Dcqcn, Sender, marked_share
-from dlsys_code.communication.switches import Incast, Run, Switches
+from dlsys_code.communication.pfc import Incast, Run, Switches
 
 
 def simulate(

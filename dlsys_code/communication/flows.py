@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from dlsys_code.communication.directed import Links, ranges
+from dlsys_code.communication.directed_links import Links, ranges
 from dlsys_code.communication.routing import Choice, find_routes
 from dlsys_code.communication.sharing import Routes, max_min_shares
 

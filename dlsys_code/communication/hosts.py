@@ -1,9 +1,9 @@
 """A cluster of hosts on one machine: real processes, real sockets, shaped links.
 
 Every host is a network namespace with one port, `eth0`; every rack is one with a
-switch, to which its hosts are wired, as `wiring` says.  `World(8, hosts=cluster)` puts
-every rank into its host before it joins the others; then gloo knows no other network.
-Ranks of one host talk over its own loopback.
+switch, to which its hosts are wired: `wiring` says how, `cabling` does it.
+`World(8, hosts=cluster)` puts every rank into its host before it joins the others; then
+gloo knows no other network.  Ranks of one host talk over its own loopback.
 
 A link has the bandwidth that it is given, in either direction, see `shaping`.  Latency
 is not given: a kernel without netem cannot delay a packet.  It is what the kernel takes
@@ -22,16 +22,13 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import count
 
 import networkx as nx
 
 from dlsys_code.communication import namespaces
+from dlsys_code.communication.cabling import address, lay
 from dlsys_code.communication.namespaces import Namespace
-from dlsys_code.communication.shaping import MTU, open_window, patient, shaped
 from dlsys_code.communication.wiring import Measured, Plan, Wire
-
-SUBNET = "10.77.0"  # of every cluster: no two of them can see each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +85,7 @@ class EmulatedCluster(Sequence):
             made = namespaces.make(len(names), files)
             self._networks = dict(zip(names, made, strict=True))
             self._wires = {frozenset((w.near, w.far)): w for w in self.plan.wires()}
-            build(self._networks, list(self._wires.values()))
+            lay(list(self._wires.values()), self._networks)
         except BaseException:
             self.close()
             raise
@@ -187,57 +184,3 @@ def hurry() -> bool:
 def why_not() -> str | None:
     """Return why this machine cannot have a cluster, in one line; None if it can."""
     return namespaces.why_not()
-
-
-def address(host: int) -> str:
-    """Return the address of host number `host`."""
-    return f"{SUBNET}.{host + 1}"
-
-
-def build(networks: dict[str, Namespace], wires: Sequence[Wire]) -> None:
-    """Lay the cables, switch everything on, and shape it.
-
-    Every device has a number of its own, also across networks: of a pair with the same
-    number the kernel believes that it is one device, and takes a second to switch on.
-    """
-    for name, network in networks.items():
-        if not name.startswith("host"):
-            network.run("ip", "link", "add", "switch", "type", "bridge")
-    numbers = count(11)
-    for wire in wires:
-        near, far = networks[wire.near], networks[wire.far]
-        ends = [
-            f"{wire.device(node)} index {next(numbers)} mtu {MTU}"
-            for node in (wire.near, wire.far)
-        ]
-        link = f"link add {ends[0]} type veth peer name {ends[1]} netns {far.path}\n"
-        near.run("ip", "-batch", "-", text=link, beside=[far])
-    for name, network in networks.items():
-        own = [wire for wire in wires if name in (wire.near, wire.far)]
-        lines = (host_lines if name.startswith("host") else switch_lines)(name, own)
-        network.run("ip", "-batch", "-", text=lines)
-        shapes = (shaped(wire.device(name), wire.bandwidth) for wire in own)
-        network.run("tc", "-batch", "-", text="".join(shapes))
-        if name.startswith("host"):
-            network.run("sh", "-c", patient())
-
-
-def host_lines(name: str, own: Sequence[Wire]) -> str:
-    """Return the lines for `ip -batch` that switch on a host.  own: its only cable."""
-    (wire,) = own
-    port, own_address = wire.device(name), address(int(name.split()[1]))
-    return (
-        "link set lo up\n"
-        f"link set {port} up addrgenmode none\n"
-        f"addr add {own_address}/24 dev {port}\n"
-        f"{open_window(f'{SUBNET}.0/24', port)}"
-    )
-
-
-def switch_lines(name: str, own: Sequence[Wire]) -> str:
-    """Return the lines for `ip -batch` that switch on a switch.  own: its cables."""
-    ports = (
-        f"link set {wire.device(name)} up master switch addrgenmode none\n"
-        for wire in own
-    )
-    return f"link set switch up addrgenmode none\n{''.join(ports)}"

@@ -56,11 +56,8 @@ _init = _of_c("sem_init", ctypes.c_void_p, ctypes.c_int, ctypes.c_uint)
 _try = _of_c("sem_trywait", ctypes.c_void_p)
 _timed = _of_c("sem_timedwait", ctypes.c_void_p, ctypes.POINTER(Instant), sleeps=True)
 post = _of_c("sem_post", ctypes.c_void_p)
-copy = _of_c(
-    "memmove",
-    *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t),
-    result=ctypes.c_void_p,
-)
+_addresses_and_bytes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+copy = _of_c("memmove", *_addresses_and_bytes, result=ctypes.c_void_p) or ctypes.memmove
 
 
 def start(semaphore: int, count: int) -> None:

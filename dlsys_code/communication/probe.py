@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dlsys_code.communication.trials import INPUTS, RANKS, TRIALS, Call, Trial
+from dlsys_code.communication.probe_trials import INPUTS, RANKS, TRIALS, Call, Trial
 from dlsys_code.introduction.published import load
 from dlsys_code.world import RankError, World
 

@@ -26,7 +26,7 @@ from numpy import ndarray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from dlsys_code.communication.directed import Links, ranges
+from dlsys_code.communication.directed_links import Links, ranges
 from dlsys_code.communication.sharing import Routes
 
 RELAY = 1e6  # what it costs, in links, to pass through a device: more than any path

@@ -34,7 +34,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dlsys_code.communication.boxes import Inbox, Message, Outbox, busy, move_all
 from dlsys_code.communication.mailbox import (
     LINE,
     Layout,
@@ -43,7 +42,8 @@ from dlsys_code.communication.mailbox import (
     take,
     take_within,
 )
-from dlsys_code.communication.segment import has_ended, share
+from dlsys_code.communication.queues import Inbox, Message, Outbox, busy, move_all
+from dlsys_code.communication.shared_segment import has_ended, share
 from dlsys_code.introduction.units import KiB
 from dlsys_code.world.handles import Followed
 from dlsys_code.world.watched import COLLECTIVES, INNER_NAMES
@@ -236,7 +236,7 @@ def shared_memory(
 
     slots, slot_bytes: of each box; a message larger than a slot is cut into pieces.
     Errors: ValueError on a system without semaphores in shared memory, for no slots,
-    and as in `segment.share`.
+    and as in `shared_segment.share`.
     """
     if sys.platform != "linux":
         raise ValueError(f"shared memory joins ranks on Linux only, not {sys.platform}")

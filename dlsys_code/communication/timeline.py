@@ -24,10 +24,10 @@ import networkx as nx
 import numpy as np
 from numpy import ndarray
 
-from dlsys_code.architecture.topology import check
-from dlsys_code.communication.directed import Links
+from dlsys_code.architecture.graph import check
+from dlsys_code.communication.directed_links import Links
+from dlsys_code.communication.event_loop import Run
 from dlsys_code.communication.flows import Flows
-from dlsys_code.communication.moments import Run
 from dlsys_code.communication.routing import Choice, spray
 from dlsys_code.communication.turns import Turns
 from dlsys_code.world.trace import Message
@@ -72,7 +72,7 @@ def simulate(
     device of every rank; rank r is device r where it is not given.  rendezvous: a
     message waits for its receiver, too.  overhead_s: what the hosts add to the latency
     of every message.
-    Errors: ValueError for a network that `topology.check` refuses, for negative ranks,
+    Errors: ValueError for a network that `graph.check` refuses, for negative ranks,
     bytes or overhead, and for ranks without a device of their own.
     """
     check(network)

@@ -21,7 +21,7 @@ Source of the two ways: MPI Forum, "MPI: a message-passing interface standard", 
 import numpy as np
 from numpy import ndarray
 
-from dlsys_code.communication.directed import ranges
+from dlsys_code.communication.directed_links import ranges
 
 
 class Turns:

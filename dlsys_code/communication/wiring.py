@@ -16,7 +16,7 @@ from math import inf, isfinite
 
 import networkx as nx
 
-from dlsys_code.architecture.topology import Cable, connect, with_devices
+from dlsys_code.architecture.graph import Cable, connect, with_devices
 from dlsys_code.communication.link import Link
 from dlsys_code.communication.shaping import PAYLOAD_SHARE
 

@@ -25,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from dlsys_code.communication.nccl import bus_factor
 from dlsys_code.primitive import (
     double_tree,
     doubling,
@@ -227,7 +228,7 @@ COLLECTIVES = {
     for collective in (
         Collective(
             name="all_reduce",
-            bus_factor=lambda p: 2 * share(p),
+            bus_factor=bus_factor,
             answer=total,
             redop="sum",
             contenders={

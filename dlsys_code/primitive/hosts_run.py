@@ -16,7 +16,9 @@ from dlsys_code.communication.link import Link
 from dlsys_code.communication.wiring import Measured, Plan
 from dlsys_code.introduction.published import load
 from dlsys_code.introduction.units import Gbit, KiB, Mbit, MiB
-from dlsys_code.primitive.racks import RACERS, calibrate, predict, race
+from dlsys_code.primitive.racks import RACERS
+from dlsys_code.primitive.racks_model import predict
+from dlsys_code.primitive.racks_race import calibrate, race
 from dlsys_code.world import World
 
 SIZES = (16 * KiB, 64 * KiB, 256 * KiB, MiB)

@@ -26,7 +26,7 @@ LIBRARIES = (
 )
 TRANSPORTS = tuple(  # what works below torch in a chapter, as gloo does in C++
     f"{PACKAGE}/communication/{module}.py"
-    for module in ("boxes", "mailbox", "segment", "shared_memory")
+    for module in ("mailbox", "queues", "shared_memory", "shared_segment")
 )
 LONGEST = 12  # frames shown of a traceback; a recursion has a thousand
 

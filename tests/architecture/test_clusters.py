@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlsys_code.architecture.graph import Cable, check, endpoints
 from dlsys_code.architecture.networks import dragonfly, rail_optimized
-from dlsys_code.architecture.topology import Cable, check, endpoints
 
 CABLE = Cable(bandwidth=50e9, kind="NDR")
 NVLINK = Cable(bandwidth=25e9, kind="NVLink 3")

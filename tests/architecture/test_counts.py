@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from dlsys_code.architecture import counts, machines, topology
 from dlsys_code.architecture.counts import Counts, cables_by_kind, count
+from dlsys_code.architecture.graph import Cable
 from dlsys_code.architecture.networks import dragonfly, rail_optimized
-from dlsys_code.architecture.topology import Cable
 
 CABLE = Cable(bandwidth=50e9, kind="NDR")
 THIN = Cable(bandwidth=25e9, kind="EDR")

@@ -5,8 +5,8 @@ import pytest
 
 from dlsys_code.architecture import machines
 from dlsys_code.architecture.detection import capture, captures, detect, read_matrix
+from dlsys_code.architecture.graph import Cable, check, endpoints
 from dlsys_code.architecture.search import direct_links
-from dlsys_code.architecture.topology import Cable, check, endpoints
 
 NVLINK = Cable(bandwidth=25e9, kind="NVLink 2")
 PCIE = Cable(bandwidth=12e9, kind="PCIe 3")

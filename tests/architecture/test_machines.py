@@ -5,7 +5,7 @@ import pytest
 
 from dlsys_code.architecture import machines
 from dlsys_code.architecture.counts import count
-from dlsys_code.architecture.topology import Cable, check
+from dlsys_code.architecture.graph import Cable, check
 
 NVLINK = Cable(bandwidth=25e9, kind="NVLink 2")
 PCIE = Cable(bandwidth=12e9, kind="PCIe 3")

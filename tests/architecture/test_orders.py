@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dlsys_code.architecture import machines, topology
 from dlsys_code.architecture.detection import capture, detect
+from dlsys_code.architecture.graph import Cable, connect
 from dlsys_code.architecture.networks import rail_optimized
 from dlsys_code.architecture.orders import (
     best_ring,
@@ -18,7 +19,6 @@ from dlsys_code.architecture.orders import (
     through_hosts,
 )
 from dlsys_code.architecture.search import direct_links, disjoint_rings, hops
-from dlsys_code.architecture.topology import Cable
 
 # What NCCL expects of a link [bytes/s], in src/graph/topo.h.
 NVLINK = Cable(bandwidth=20e9, kind="NVLink 2")
@@ -81,7 +81,7 @@ def test_no_order_of_five_beats_the_one_that_is_found(linked):
         between_sockets=QPI,
     )
     for a, b in linked:
-        topology.connect(machine, a, b, SLOW)
+        connect(machine, a, b, SLOW)
     orders = [(0, *rest) for rest in permutations(range(1, 5))]
     best = max(ring_bandwidth(machine, [ring]) for ring in orders)
     assert ring_bandwidth(machine, [best_ring(machine)]) == pytest.approx(best)

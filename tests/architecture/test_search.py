@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dlsys_code.architecture import machines, topology
 from dlsys_code.architecture.detection import capture, detect
+from dlsys_code.architecture.graph import Cable, connect, with_devices
 from dlsys_code.architecture.search import (
     all_rings,
     binomial_tree,
@@ -17,7 +18,6 @@ from dlsys_code.architecture.search import (
     disjoint_rings,
     hops,
 )
-from dlsys_code.architecture.topology import Cable
 
 NVLINK = Cable(bandwidth=25e9, kind="NVLink 2")
 few = settings(max_examples=25, deadline=None, derandomize=True)
@@ -34,9 +34,9 @@ def used(rings: list[tuple[int, ...]]) -> Counter:
 
 
 def mesh_of(edges: set[tuple[int, int]], size: int) -> nx.Graph:
-    network = topology.with_devices([(rank,) for rank in range(size)])
+    network = with_devices([(rank,) for rank in range(size)])
     for a, b in edges:
-        topology.connect(network, a, b, NVLINK)
+        connect(network, a, b, NVLINK)
     return network
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from dlsys_code.book import incast_chart
 from dlsys_code.communication.congestion import simulate
-from dlsys_code.communication.switches import Incast
+from dlsys_code.communication.pfc import Incast
 from dlsys_code.introduction.units import ms
 
 ALT = "队列随时间变化的两条线，以及每个发送方的速率"

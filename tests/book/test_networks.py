@@ -9,9 +9,9 @@ import pytest
 
 from dlsys_code.architecture import machines, topology
 from dlsys_code.architecture.detection import captures, detect
+from dlsys_code.architecture.graph import Cable
 from dlsys_code.architecture.networks import dragonfly, rail_optimized
 from dlsys_code.architecture.search import disjoint_rings, hops
-from dlsys_code.architecture.topology import Cable
 from dlsys_code.book.layouts import layout
 from dlsys_code.book.networks import draw_network
 

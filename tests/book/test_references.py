@@ -1,12 +1,14 @@
 """References of a lesson become links, and a wrong one is a warning."""
 
 import ast
+import json
 import re
+from collections.abc import Iterator
 from io import StringIO
 
 import pytest
 from bs4 import BeautifulSoup
-from citations import label, surnames
+from citations import fits, label, surnames
 from glossary_links import Term, terms
 from numbered import CAPTION, LESSON, NAME, SVG, lesson, save
 from pybtex.database import parse_file
@@ -179,6 +181,13 @@ def test_the_glossary_is_read_as_it_is_written(tmp_path):
     ]
 
 
+def test_digits_of_a_name_are_no_year():
+    entry = parse_file(str(APPENDIX / "references.bib"), "bibtex").entries["shh2024"]
+    assert fits("shh2000，2024", entry)
+    assert not fits("shh2000，2000", entry)
+    assert not fits("shh2000", entry)
+
+
 def test_every_work_has_author_title_and_year():
     """A living document has an address in place of a year."""
     entries = parse_file(str(APPENDIX / "references.bib"), "bibtex").entries
@@ -236,3 +245,32 @@ def test_a_term_brings_its_english_where_it_first_stands():
 def test_a_term_without_its_english_is_named():
     (fault,) = english_missing(["先广播。再广播（broadcast）。"])
     assert fault == "广播 comes without （broadcast）: 先广播。"
+
+
+def sources(table: object) -> Iterator[tuple[str, object, object]]:
+    """The key, the place in the work and the address of every source in a table."""
+    if isinstance(table, dict):
+        for name, value in table.items():
+            if name.endswith("key") and value is not None:
+                prefix = name.removesuffix("key")
+                yield value, table.get(f"{prefix}where"), table.get(f"{prefix}url")
+            else:
+                yield from sources(value)
+    elif isinstance(table, list):
+        for row in table:
+            yield from sources(row)
+
+
+TABLES = sorted((ROOT / "dlsys_code/data").glob("*.json"))
+OUR_OWN = "hosts_run"  # measured here
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_row_of_a_table_names_a_work_of_the_references(path):
+    entries = parse_file(str(APPENDIX / "references.bib"), "bibtex").entries
+    found = list(sources(json.loads(path.read_text(encoding="utf-8"))))
+    assert bool(found) is (path.stem != OUR_OWN)
+    for key, where, url in found:
+        assert key in entries
+        assert where, key
+        assert url is None or url.startswith("http"), key

@@ -16,7 +16,7 @@ from dlsys_code.communication.dcqcn import (
     after_turn,
     marked_share,
 )
-from dlsys_code.communication.switches import (
+from dlsys_code.communication.pfc import (
     Incast,
     has_to_pause,
     taken,

@@ -124,6 +124,7 @@ def test_ranks_in_a_hurry_have_real_time_priority(cluster):
     assert all(may) or os.geteuid() != 0
 
 
+@possible
 def test_a_cut_cable_ends_the_call_and_a_mended_one_carries_again(cluster, eight):
     cluster.cut("rack 0", "rack 1")
     with pytest.raises(RankError) as caught:

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from dlsys_code.communication import probe as probing
 from dlsys_code.communication.probe import Cell, attempt, probe, why_not_here
-from dlsys_code.communication.trials import TRIALS, Trial, gives, nobody_left_early
+from dlsys_code.communication.probe_trials import (
+    TRIALS,
+    Trial,
+    gives,
+    nobody_left_early,
+)
 from dlsys_code.introduction.published import load
 from dlsys_code.world import World
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlsys_code.architecture.graph import Cable, connect
 from dlsys_code.architecture.networks import rail_optimized
-from dlsys_code.architecture.topology import Cable, connect, fat_tree, torus
-from dlsys_code.communication.directed import Links
+from dlsys_code.architecture.topology import fat_tree, torus
+from dlsys_code.communication.directed_links import Links
 from dlsys_code.communication.routing import (
     ecmp,
     find_routes,

@@ -13,7 +13,7 @@ import through_memory as programs
 import torch
 import torch.distributed as dist
 
-from dlsys_code.communication import segment
+from dlsys_code.communication import shared_segment
 from dlsys_code.communication.shared_memory import shared_memory
 from dlsys_code.primitive import doubling, exchange, in_place, ring, tree
 from dlsys_code.world import RankError, World, control
@@ -41,7 +41,9 @@ def memory():
 
 def left_behind() -> list[str]:
     """Names of this transport's memory."""
-    return [path.name for path in segment.FOLDER.glob(f"{segment.PREFIX}*")]
+    return [
+        path.name for path in shared_segment.FOLDER.glob(f"{shared_segment.PREFIX}*")
+    ]
 
 
 @pytest.mark.parametrize("p", range(1, 9))
@@ -151,7 +153,7 @@ def test_more_than_the_host_has_is_refused():
 
 def test_another_host_is_told_apart():
     with pytest.raises(ValueError, match="rank 1 does not find the memory"):
-        segment.attach("dlsys-0-none", 1)
+        shared_segment.attach("dlsys-0-none", 1)
 
 
 def test_a_wait_ends_at_its_limit(memory):
@@ -209,15 +211,15 @@ def test_a_killed_parent_leaves_nothing():
 def test_names_that_were_forgotten_are_removed_by_the_next_program():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    forgotten = segment.FOLDER / f"{segment.PREFIX}{ended.pid}-old"
-    recent = segment.FOLDER / f"{segment.PREFIX}{ended.pid}-new"
-    living = segment.FOLDER / f"{segment.PREFIX}{os.getpid()}-old"
+    forgotten = shared_segment.FOLDER / f"{shared_segment.PREFIX}{ended.pid}-old"
+    recent = shared_segment.FOLDER / f"{shared_segment.PREFIX}{ended.pid}-new"
+    living = shared_segment.FOLDER / f"{shared_segment.PREFIX}{os.getpid()}-old"
     for path in (forgotten, recent, living):
         path.touch()
     try:
         for path in (forgotten, living):
             os.utime(path, (0, 0))
-        segment.remove_forgotten()
+        shared_segment.remove_forgotten()
         there = {path for path in (forgotten, recent, living) if path.exists()}
         assert there == {recent, living}
     finally:

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from test_routing import networks
 from test_sharing import bottlenecks
 
+from dlsys_code.architecture.graph import Cable, connect
 from dlsys_code.architecture.networks import rail_optimized
-from dlsys_code.architecture.topology import Cable, connect, fat_tree, ring, spine_leaf
+from dlsys_code.architecture.topology import fat_tree, ring, spine_leaf
 from dlsys_code.communication import cost, formulas
-from dlsys_code.communication.directed import Links
+from dlsys_code.communication.directed_links import Links
+from dlsys_code.communication.event_loop import Run
 from dlsys_code.communication.flows import Flows
 from dlsys_code.communication.link import Link
-from dlsys_code.communication.moments import Run
 from dlsys_code.communication.plan import in_turn, on_ranks
 from dlsys_code.communication.routing import ecmp, shortest, spray
 from dlsys_code.communication.sharing import Routes

@@ -14,17 +14,6 @@ BIB = Path(__file__).parents[2] / "appendix/references.bib"
 ENTRIES = parse_file(str(BIB), "bibtex").entries
 
 
-def test_every_row_names_an_entry_of_the_references():
-    tables = published.load("published").values()
-    llamas = published.load("models")
-    rows = [*published.load("devices"), *published.load("history"), *tables, *llamas]
-    keys = {row["key"] for row in rows}
-    keys |= {row["flops_key"] for row in rows if "flops_key" in row}
-    assert len(keys) > 20
-    assert keys - set(ENTRIES) == set()
-    assert all(row["where"] for row in rows)
-
-
 @pytest.mark.parametrize("found", devices(), ids=lambda found: found.name)
 def test_a_device_is_of_this_age(found):
     """A slip by a factor of 1000, or a rate with sparsity, would stand out."""

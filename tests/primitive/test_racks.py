@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from dlsys_code.communication.hosts import EmulatedCluster, why_not
 from dlsys_code.communication.link import Link
 from dlsys_code.communication.shaping import burst
 from dlsys_code.communication.wiring import Measured, Plan
-from dlsys_code.primitive import hosts_run, racks
+from dlsys_code.primitive import hosts_run, racks, racks_model, racks_race
+from dlsys_code.world import World
 
 EIGHT = Plan(racks=2, hosts=2, ranks=2, host_bandwidth=1e9, spine_bandwidth=1e8)
 FAST = Link(latency_s=0.0, bandwidth=1e12)
@@ -68,7 +70,7 @@ def test_a_slow_spine_alone_takes_its_bytes_over_its_bandwidth(hosts, ranks, k):
         sent = crossings(name, plan, count)[0, 1]
         steps = 2 * (2 * hosts * ranks - 1)
         first_s = sent / steps / 1e7
-        predicted = racks.predict(name, plan, SPINE_ONLY, 4 * count)
+        predicted = racks_model.predict(name, plan, SPINE_ONLY, 4 * count)
         assert predicted == pytest.approx(sent / 1e7 - min(full_s, first_s), rel=1e-3)
 
 
@@ -85,7 +87,7 @@ def test_what_ranks_cost_each_other_is_a_part_of_what_all_do(crowd, by_hand):
     """Less a bucket that had time to fill before the last step."""
     crowded = Measured(host=FAST, rack=FAST, spine=SPINE_ONLY.spine, **crowd)
     with_others, alone = (
-        racks.predict("tree", EIGHT, measured, 4096)
+        racks_model.predict("tree", EIGHT, measured, 4096)
         for measured in (crowded, SPINE_ONLY)
     )
     assert with_others - alone == pytest.approx(by_hand - burst(1e8) / 1e8)
@@ -97,7 +99,7 @@ def test_a_pause_spares_no_more_than_it_lasted():
     measured = Measured(host=FAST, rack=FAST, spine=slow)
     steps, chunk_s = 14, 4096 / 1e7
     rest_s = burst(1e8) / 1e8 + (steps - 1) * 1e-5
-    predicted = racks.predict("ring", EIGHT, measured, 8 * 4096)
+    predicted = racks_model.predict("ring", EIGHT, measured, 8 * 4096)
     assert predicted == pytest.approx(steps * (1e-5 + chunk_s) - rest_s, rel=1e-3)
 
 
@@ -112,7 +114,14 @@ def test_every_racer_sends_its_plan_and_gets_the_sum(world, name):
 
 def test_the_longest_run_is_from_the_last_start_to_the_last_end():
     of_ranks = [{8: [(0.0, 5.0), (10.0, 11.0)]}, {8: [(1.0, 4.0), (9.0, 14.0)]}]
-    assert racks.longest(of_ranks) == {8: [4.0, 4.0]}
+    assert racks_race.longest(of_ranks) == {8: [4.0, 4.0]}
+
+
+@pytest.mark.parametrize("lacking", ["racks", "hosts", "ranks"])
+def test_a_way_that_does_not_exist_is_not_measured(lacking):
+    plan = replace(EIGHT, **{lacking: 1})
+    with pytest.raises(ValueError, match="takes 2 of each"):
+        racks_race.calibrate(World(plan.racks * plan.hosts * plan.ranks), plan)
 
 
 def test_the_stored_run_is_whole_and_says_what_it_is():
@@ -122,7 +131,7 @@ def test_the_stored_run_is_whole_and_says_what_it_is():
     for name in racks.RACERS:
         for size in hosts_run.SIZES:
             row = run.row(name, size)
-            predicted = racks.predict(name, hosts_run.EIGHT, run.measured, size)
+            predicted = racks_model.predict(name, hosts_run.EIGHT, run.measured, size)
             assert row.predicted_s == pytest.approx(predicted)
     with pytest.raises(ValueError, match="no 'ring' of 3 bytes"):
         run.row("ring", 3)

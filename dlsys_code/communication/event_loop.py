@@ -1,4 +1,4 @@
-"""Run a plan from change to change: messages leave, wait, move and arrive.
+"""The event loop of a simulation: from change to change messages leave, move, arrive.
 
 Between two changes all rates stay as they are.  A change is a message that begins to
 move, when its latency is over, or one that ends; then the rates are shared anew, and

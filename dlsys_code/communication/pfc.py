@@ -1,4 +1,4 @@
-"""Two switches in a row, a short port, and PFC: full buffers drop, or links pause.
+"""PFC: two switches in a row and a short port; full buffers drop, or links pause.
 
 Hosts on switch A send through one uplink to ports of switch B.  Some want the same
 port; one more, the victim, wants a port of its own::

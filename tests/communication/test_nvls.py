@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlsys_code.communication.in_switch import (
+from dlsys_code.communication.nccl import bus_factor
+from dlsys_code.communication.nvls import (
     bus_speed_in_switch,
     peaks,
     sent_share,
 )
-from dlsys_code.communication.nccl import bus_factor
 from dlsys_code.communication.tuning import constant
 from dlsys_code.world import Message
 
