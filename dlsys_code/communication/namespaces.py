@@ -207,18 +207,21 @@ def run(command: Sequence[str], text: str = "", keep: Sequence[int | None] = ())
     """Run a command; return what it prints.
 
     keep: open files that it gets.
-    Errors: RuntimeError with what it says when it fails.
+    Errors: RuntimeError with what it says when it fails, or when it has no end.
     """
-    done = subprocess.run(
-        command,
-        input=text,
-        text=True,
-        capture_output=True,
-        timeout=LIMIT_S,
-        pass_fds=[n for n in keep if n is not None],
-        env={**os.environ, "LC_ALL": "C", "PATH": PLACES},
-    )
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            command,
+            input=text,
+            text=True,
+            capture_output=True,
+            timeout=LIMIT_S,
+            pass_fds=[n for n in keep if n is not None],
+            env={**os.environ, "LC_ALL": "C", "PATH": PLACES},
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{name}: no end within {LIMIT_S:g} s") from None
     if done.returncode:
-        name = Path(command[0]).name
         raise RuntimeError(f"{name}: {done.stderr.strip() or done.returncode}")
     return done.stdout

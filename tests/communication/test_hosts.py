@@ -343,6 +343,12 @@ def test_missing_rights_are_named(monkeypatch):
     assert "the right to make networks: unshare: Operation not permitted" in why_not()
 
 
+def test_a_command_without_an_end_is_ended(monkeypatch):
+    monkeypatch.setattr(namespaces, "LIMIT_S", 0.1)
+    with pytest.raises(RuntimeError, match=r"sh: no end within 0\.1 s"):
+        namespaces.run(["sh", "-c", "exec sleep 60"])
+
+
 def test_the_graph_of_a_cluster():
     plan = wiring.Plan(**SHAPE, spine_bandwidth=100 * Mbit)
     graph = plan.graph()
