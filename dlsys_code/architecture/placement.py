@@ -11,8 +11,8 @@ s servers then has at most 4/3 - 1/(3 s) times what the best dealing would leave
 as many ranges as servers every server has one.
 
 Sources: M. Li et al., "Scaling distributed machine learning with the parameter server",
-OSDI 2014; R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl.
-Math. 17 (1969) 416-429.
+OSDI 2014; R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM Journal on
+Applied Mathematics 17 (1969) 416-429.
 """
 
 from collections import Counter
