@@ -12,7 +12,7 @@ of weights a step moves 2 p n bytes, less what a rank serves itself.  Every work
 for the slowest.
 
 Source: M. Li et al., "Scaling distributed machine learning with the parameter server",
-OSDI 2014.
+OSDI 2014, section 3.5.
 """
 
 from collections.abc import Iterator
