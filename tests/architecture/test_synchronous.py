@@ -1,5 +1,7 @@
 """Training through a parameter server is the serial run, wherever the servers are."""
 
+import os
+import signal
 from functools import partial
 from unittest import mock
 
@@ -9,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dlsys_code.architecture import traffic
-from dlsys_code.architecture.keys import elements, parameter_keys, range_keys
+from dlsys_code.architecture.keys import Values, elements, parameter_keys, range_keys
 from dlsys_code.architecture.parameter_server import MakeOptimizer, Shard
 from dlsys_code.architecture.placement import (
     Placement,
@@ -21,7 +23,7 @@ from dlsys_code.architecture.synchronous import train
 from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.gpt import GPTConfig
 from dlsys_code.introduction.serial import Recipe
-from dlsys_code.world import RankError
+from dlsys_code.world import RankError, World
 
 STEPS = 4
 MODEL = GPTConfig(
@@ -124,6 +126,26 @@ def test_a_training_step_moves_what_the_formula_says(world, text, where):
     trace = world(placement.ranks).trace(run, placement, text, sgd, 2)
     assert trace.messages() == traffic.messages(placement, steps=2)
     assert trace.bytes_sent() == [2 * n for n in traffic.bytes_sent(placement)]
+
+
+def die_as_server(placement: Placement, text: Tensor) -> None:
+    """Train, until the server is killed in its second update."""
+    update_, updates = Shard.update_, []
+
+    def update_or_die(shard: Shard, gradients: Values) -> None:
+        updates.append(update_(shard, gradients))
+        if len(updates) == 2 and shard.keys:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with mock.patch.object(Shard, "update_", update_or_die):
+        run(placement, text, sgd, STEPS)
+
+
+def test_in_a_world_all_ranks_end_with_the_server(text):
+    placement = apart(KEYS, servers=1, workers=2, dtype=torch.float64)
+    with World(3, device="cpu") as ranks, pytest.raises(RankError) as lost:
+        ranks(die_as_server, placement, text)
+    assert (lost.value.rank, lost.value.kind) == (0, "died")
 
 
 def test_workers_that_cannot_share_a_batch_are_refused(world, text):
