@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import permutations
+from multiprocessing import Pipe
 
 import pytest
 import torch
 from torch import nn
 
-from dlsys_code.architecture.client import Client
+from dlsys_code.architecture.client import DONE, Client, Push, hear, say
 from dlsys_code.architecture.keys import Values
 from dlsys_code.architecture.parameter_server import Shard
+from dlsys_code.architecture.replicas import Replica, commit
 from dlsys_code.architecture.server_processes import (
     WatchAll,
     ignore,
@@ -112,6 +115,23 @@ def test_a_primary_killed_from_outside_at_any_moment_loses_nothing(served, momen
     assert len(client.living) == 1
 
 
+def test_the_order_of_pushes_changes_no_bit_and_the_backup_gets_their_mean_once():
+    found = []
+    for order in permutations(range(3)):
+        primary, backup = Pipe()
+        replica = Replica(Shard(FIRST, adamw), lambda event, step: None)
+        say(backup, DONE)
+        commit(replica, {n: Push(0, gradients(n)) for n in order}, primary)
+        found.append((hear(backup).gradients, replica.shard.values()))
+        assert not backup.poll()
+    mean = {key: sum(gradients(n)[key] for n in range(3)) / 3 for key in FIRST}
+    shard = Shard(FIRST, adamw)
+    shard.update_(mean)
+    for copied, weights in found:
+        assert same(copied, mean)
+        assert same(weights, shard.values())
+
+
 def test_the_only_server_takes_everything_with_it(served):
     client, _ = served(replicas=1, watch=kill_at("server 0", "updated", 1))
     client.push(0, gradients(0))
@@ -176,6 +196,7 @@ def test_servers_that_cannot_be_are_refused(replicas, clients):
 SCRIPT = """
 import signal
 from test_replicas import FIRST, adamw
+from dlsys_code.architecture.replicas import Replica, commit
 from dlsys_code.architecture.server_processes import processes, start_servers
 with processes() as start:
     clients, servers = start_servers(start, FIRST, adamw, clients=2)
