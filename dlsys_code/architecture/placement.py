@@ -56,10 +56,11 @@ class Placement:
 
         In a round a rank meets one worker and one server at most.
         """
+        ranks, servers, workers = self.ranks, self.servers, set(self.workers)
         meets = []
-        for distance in range(1, self.ranks):
-            pairs = {s: (s + distance) % self.ranks for s in self.servers}
-            meets.append({s: w for s, w in pairs.items() if w in self.workers})
+        for distance in range(1, ranks):
+            pairs = {s: (s + distance) % ranks for s in servers}
+            meets.append({s: w for s, w in pairs.items() if w in workers})
         return meets
 
     def check_group(self, group: ProcessGroup) -> None:
@@ -107,8 +108,8 @@ def apart(
     keys: Keys, *, servers: int, workers: int, dtype: torch.dtype = torch.float32
 ) -> Placement:
     """Return the placement with ranks that only serve, then ranks that only work."""
-    ranks = range(servers + workers)
-    return placed(keys, ranks[:servers], ranks[servers:], dtype=dtype)
+    ranks = servers + workers
+    return placed(keys, range(servers), range(servers, ranks), dtype=dtype)
 
 
 def on_rank_0(keys: Keys, p: int, *, dtype: torch.dtype = torch.float32) -> Placement:

@@ -70,17 +70,15 @@ def messages(placement: Placement, *, steps: int = 1) -> list[Message]:
     """
     item = placement.dtype.itemsize
     size = {s: elements(placement.served_by(s)) * item for s in placement.servers}
+    meets = [list(pairs.items()) for pairs in placement.rounds()]
+    pulls = [[(s, w, size[s]) for s, w in pairs] for pairs in meets]
+    pushes = [[(w, s, size[s]) for s, w in pairs] for pairs in meets]
     free = [0] * placement.ranks  # the first step in which a rank has nothing to do
     plan = []
-    for phase in range(2 * steps):
-        for meets in placement.rounds():
-            ways = meets if phase % 2 == 0 else {w: s for s, w in meets.items()}
-            now = [
-                Message(max(free[a], free[b]), a, b, size[a if phase % 2 == 0 else b])
-                for a, b in ways.items()
-            ]
-            for step, source, destination, _ in now:
-                free[source] = max(free[source], step + 1)
-                free[destination] = max(free[destination], step + 1)
-            plan += now
+    for together in (pulls + pushes) * steps:
+        now = [Message(max(free[a], free[b]), a, b, n) for a, b, n in together]
+        for step, source, destination, _ in now:
+            free[source] = max(free[source], step + 1)
+            free[destination] = max(free[destination], step + 1)
+        plan += now
     return sorted(plan)

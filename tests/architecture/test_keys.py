@@ -130,8 +130,9 @@ def test_placements_that_cannot_be_are_refused():
         on_all_ranks(KEYS, 3)
     with pytest.raises(ValueError, match="2 servers need at least 1 worker, not 0"):
         apart(KEYS, servers=2, workers=0)
-    with pytest.raises(ValueError, match="0 servers cannot share 2 keys"):
-        apart(KEYS, servers=0, workers=2)
+    for servers in (0, -1):
+        with pytest.raises(ValueError, match="0 servers cannot share 2 keys"):
+            apart(KEYS, servers=servers, workers=2)
     for pieces in (0, 5):
         with pytest.raises(ValueError, match=f"4 elements cannot be cut into {pieces}"):
             range_keys(4, pieces)
