@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from dlsys_code.architecture.keys import Keys, Values, join, split
+from dlsys_code.architecture.keys import Keys, Values, elements, join, split
 from dlsys_code.architecture.parameter_server import MakeOptimizer, Shard, pull, push
 from dlsys_code.architecture.placement import Placement
 from dlsys_code.introduction import serial
@@ -31,8 +31,16 @@ from dlsys_code.world import compute
 
 
 def weights_of(model: nn.Module, keys: Keys) -> Values:
-    """Return a copy of all weights of a model, by key."""
-    return split(parameters_to_vector(model.parameters()).detach().clone(), keys)
+    """Return a copy of all weights of a model, by key.
+
+    Errors: ValueError when the keys are those of another number of elements.
+    """
+    vector = parameters_to_vector(model.parameters()).detach().clone()  # (count,)
+    if elements(keys) != len(vector):
+        raise ValueError(
+            f"keys of {elements(keys)} elements do not fit a model of {len(vector)}"
+        )
+    return split(vector, keys)
 
 
 def gradients_of(model: nn.Module, keys: Keys) -> Values:

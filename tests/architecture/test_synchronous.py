@@ -156,3 +156,14 @@ def test_workers_that_cannot_share_a_batch_are_refused(world, text):
     placement = apart(KEYS, servers=1, workers=5, dtype=torch.float64)
     with pytest.raises(RankError, match="5 ranks cannot share 24 samples evenly"):
         world(6)(run, placement, text, sgd, 1)
+
+
+def test_keys_and_a_dtype_of_another_model_are_refused(world, text):
+    count = elements(KEYS)
+    shorter = apart(range_keys(count - 1, 1), servers=1, workers=1, dtype=torch.float64)
+    complaint = f"keys of {count - 1} elements do not fit a model of {count}"
+    with pytest.raises(RankError, match=complaint):
+        world(2)(run, shorter, text, sgd, 1)
+    complaint = r"takes \(\d+,\) of torch.float32, not \(\d+,\) of torch.float64"
+    with pytest.raises(RankError, match=complaint):
+        world(2)(run, apart(KEYS, servers=1, workers=1), text, sgd, 1)
