@@ -34,6 +34,12 @@ def text() -> Tensor:
     return tokens.documentation()[:20_000]
 
 
+@pytest.fixture(scope="module")
+def expected(text) -> list[float]:
+    """The losses of one process."""
+    return list(plain_sgd.train(RECIPE, text, steps=ROUNDS))
+
+
 def run(job: Job, text: Tensor) -> Run | None:
     return asynchronous.train(job, text, dist.group.WORLD)
 
@@ -57,8 +63,21 @@ def replayed(run: Run, text: Tensor) -> list[float]:
     return losses
 
 
-def assert_sound(run: Run, job: Job, text: Tensor) -> None:
-    """The theorems that hold for every recorded run."""
+def run_and_replay(job: Job, text: Tensor) -> tuple[Run, list[float]] | None:
+    """The record and its replay; made where the server is, which has one thread."""
+    found = run(job, text)
+    return None if found is None else (found, replayed(found, text))
+
+
+def sound(world, ranks: int, job: Job, text: Tensor) -> Run:
+    """Run a job; return the record, for which the theorems of every run hold."""
+    (found, replay), *others = world(ranks)(run_and_replay, job, text)
+    assert others == [None] * (ranks - 1)
+    assert_sound(found, replay, job)
+    return found
+
+
+def assert_sound(run: Run, replay: list[float], job: Job) -> None:
     assert max(run.leads()) <= job.bound
     assert len(run.updates) == job.updates
     made = {(u.worker, u.clock) for u in run.updates}
@@ -70,17 +89,16 @@ def assert_sound(run: Run, job: Job, text: Tensor) -> None:
         assert all(end_s <= u.start_s for end_s in ends[: u.seen])
         assert all(end_s >= u.start_s for end_s in ends[u.seen :])
     losses = [u.loss for u in run.updates]
-    assert losses == pytest.approx(replayed(run, text), rel=0, abs=1e-12)
+    assert losses == pytest.approx(replay, rel=0, abs=1e-12)
 
 
 @pytest.mark.parametrize("slowness", [Fixed(0, 1), SLOW, Random(0.3, 3)])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_in_step_workers_learn_what_one_process_learns(world, text, workers, slowness):
+def test_in_step_workers_learn_what_one_process_learns(
+    world, text, expected, workers, slowness
+):
     this = job(0, workers * ROUNDS, slowness=slowness)
-    found, *others = world(workers + 1)(run, this, text)
-    assert others == [None] * workers
-    assert_sound(found, this, text)
-    expected = list(plain_sgd.train(RECIPE, text, steps=ROUNDS))
+    found = sound(world, workers + 1, this, text)
     losses = [loss for _, _, loss in found.losses()]
     assert losses == pytest.approx(expected, rel=0, abs=1e-12)
     assert found.staleness_histogram() == {0: workers * ROUNDS}
@@ -94,21 +112,19 @@ def test_no_real_worker_is_more_than_the_bound_ahead(
     world, text, workers, bound, slowness
 ):
     this = job(bound, 24, slowness=slowness)
-    assert_sound(world(workers + 1)(run, this, text)[0], this, text)
+    assert len(sound(world, workers + 1, this, text).updates) == 24
 
 
 def test_without_a_bound_a_fast_worker_runs_away_from_a_straggler(world, text):
     """The straggler does 20 times the work; a lead of 12 needs a factor of 2."""
     free = job(inf, 40, slowness=Fixed(1, 20))
-    found = world(3)(run, free, text)[0]
-    assert_sound(found, free, text)
+    found = sound(world, 3, free, text)
     assert max(found.leads()) > 12
 
 
 def test_a_bound_makes_the_fast_one_wait_for_the_straggler(world, text):
     bound = job(2, 40, slowness=Fixed(1, 20))
-    found = world(3)(run, bound, text)[0]
-    assert_sound(found, bound, text)
+    found = sound(world, 3, bound, text)
     assert max(found.leads()) == 2
     fast, slow = found.updates_each()
     assert 0 <= fast - slow <= 3
@@ -118,9 +134,8 @@ def test_a_bound_makes_the_fast_one_wait_for_the_straggler(world, text):
 @pytest.mark.parametrize("bound", [0, 2, inf])
 def test_a_timetable_makes_a_real_run_that_of_the_paper(world, text, bound, times):
     this = job(bound, 20, timetable=times)
-    first = world(4)(run, this, text)[0]
+    first = sound(world, 4, this, text)
     assert first == world(4)(run, this, text)[0]  # losses too, bit for bit
-    assert_sound(first, this, text)
     paper = simulate(3, bound=bound, updates=20, times=times)
     assert [u[:5] for u in first.updates] == [u[:5] for u in paper.updates]
 
@@ -144,19 +159,18 @@ def test_a_straggler_does_the_work_as_many_times(world, text):
     assert [sum(e.rank == rank for e in spans) for rank in range(3)] == [0, 16, 4]
 
 
-def among_some(job: Job, text: Tensor) -> Run | None:
+def among_some(job: Job, text: Tensor) -> tuple[Run, list[float]] | None:
     """Ranks 1 to 3 of the world are a server and two workers."""
     group = dist.new_group([1, 2, 3])
-    if dist.get_rank() == 0:
-        return None
-    return asynchronous.train(job, text, group)
+    found = asynchronous.train(job, text, group) if dist.get_rank() else None
+    return None if found is None else (found, replayed(found, text))
 
 
 def test_ranks_are_those_of_the_group(world, text):
     this = job(inf, 9, slowness=SLOW)
     found = world(4)(among_some, this, text)
     assert [x is not None for x in found] == [False, True, False, False]
-    assert_sound(found[1], this, text)
+    assert_sound(*found[1], this)
 
 
 def broken(worker: int, clock: int) -> int:

@@ -46,7 +46,7 @@ def test_meeting_after_every_step_is_data_parallelism(world, text, p):
     assert expected[-1] < expected[0] - 0.1
 
 
-def in_one_process(text: Tensor, p: int, lengths: list[int]) -> list[list[float]]:
+def in_one_process(p: int, text: Tensor, lengths: list[int]) -> list[list[float]]:
     """The losses of p workers with plain SGD, one after the other."""
     model, each = serial.fresh_model(RECIPE), RECIPE.batch // p
     common, found, step = plain_sgd.weights_of(model), [[] for _ in range(p)], 0
@@ -68,7 +68,7 @@ def in_one_process(text: Tensor, p: int, lengths: list[int]) -> list[list[float]
 @pytest.mark.parametrize("lengths", [[3, 3], [2, 2, 2], [1, 1, 4], [4, 2]])
 def test_workers_alone_do_as_one_process_that_plays_them_all(world, text, lengths):
     found = world(3)(losses, RECIPE, text, lengths, {})
-    expected = in_one_process(text, 3, lengths)
+    expected = world(1)(in_one_process, 3, text, lengths)[0]
     for mine, its in zip(found, expected, strict=True):
         assert mine == pytest.approx(its, rel=0, abs=1e-12)
     together = list(plain_sgd.train(RECIPE, text, steps=STEPS))
