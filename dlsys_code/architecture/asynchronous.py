@@ -13,8 +13,10 @@ Per update 2 n bytes pass the server.  It sends only to workers that wait for it
 so no two sends meet head-on.
 
 A straggler here finds the same gradient k times over: real work, and no other result.
-With a timetable the server takes gradients in the order of given times instead, so that
-a run with real losses is the same every time and everywhere.
+Small models on the cores of one machine get in one another's way; ballast, products of
+small matrices, makes the work larger and nothing else.  With a timetable the server
+takes gradients in the order of given times instead, so that a run with real losses is
+the same every time.
 
 Sources: J. Dean et al., "Large scale distributed deep networks", NIPS 2012; Q. Ho et
 al., "More effective distributed ML via a stale synchronous parallel parameter server",
@@ -35,10 +37,11 @@ from dlsys_code.architecture.stragglers import Times, Timetable, nobody
 from dlsys_code.architecture.updates import Run
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import samples_each
-from dlsys_code.world import receive, send
+from dlsys_code.world import compute, receive, send
 
 SERVER = 0
 STOP = -1  # in the place of a clock
+SIDE = 200  # of a matrix of the ballast; three of them fit in a core's own cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +49,25 @@ class Job:
     """All that decides a run, but for the text and the ranks.
 
     bound: σ.  updates: of all workers together.  slowness: how many times over a worker
-    finds the gradient of an update.  timetable: times that decide who comes next; None
-    for the real ones.
-    Errors: ValueError for a bound below 0 or less than 1 update.
+    does the work of an update.  ballast: matrix products that it makes with every
+    gradient.  timetable: times that decide who comes next; None for the real ones.
+    Errors: ValueError for a bound or a ballast below 0, or less than 1 update.
     """
 
     recipe: serial.Recipe
     bound: float
     updates: int
     slowness: Times = nobody
+    ballast: int = 0
     timetable: Times | None = None
 
     def __post_init__(self):
         checked_bound(self.bound)
-        if self.updates < 1:
-            raise ValueError(f"a run needs at least 1 update, not {self.updates}")
+        if self.updates < 1 or self.ballast < 0:
+            raise ValueError(
+                "a run needs at least 1 update and 0 products of ballast, not "
+                f"{self.updates} and {self.ballast}"
+            )
 
 
 class WallClock:
@@ -137,4 +144,13 @@ def work(job: Job, text: Tensor, group: ProcessGroup) -> None:
         plain_sgd.write_(model, weights)
         for _ in range(job.slowness(worker, clock)):
             loss, g = plain_sgd.gradient(model, job.recipe, text, clock, mine)
+            toil(job.ballast)
         send(torch.cat([g, g.new_tensor([loss])]), group, to=SERVER)
+
+
+def toil(products: int) -> None:
+    """Multiply matrices and forget the result."""
+    x = torch.ones(SIDE, SIDE)
+    with compute("ballast"):
+        for _ in range(products):
+            torch.mm(x, x)

@@ -159,6 +159,18 @@ def test_a_straggler_does_the_work_as_many_times(world, text):
     assert [sum(e.rank == rank for e in spans) for rank in range(3)] == [0, 16, 4]
 
 
+def test_ballast_takes_time_and_changes_no_loss(world, text, expected):
+    this = job(0, 2 * ROUNDS, ballast=100, slowness=SLOW)
+    trace = world(3).trace(run, this, text)
+    losses = [loss for _, _, loss in trace.results[0].losses()]
+    assert losses == pytest.approx(expected, rel=0, abs=1e-12)
+    spent_s = [0.0, 0.0, 0.0]
+    for event in trace.events:
+        if event.op == "ballast":
+            spent_s[event.rank] += event.end_s - event.start_s
+    assert spent_s[0] == 0 < 2 * spent_s[2] < spent_s[1]
+
+
 def among_some(job: Job, text: Tensor) -> tuple[Run, list[float]] | None:
     """Ranks 1 to 3 of the world are a server and two workers."""
     group = dist.new_group([1, 2, 3])
@@ -191,8 +203,13 @@ def test_a_worker_that_raises_ends_the_run(world, text, bound):
 def test_a_bound_below_0_is_refused_before_there_are_ranks(bound):
     with pytest.raises(ValueError, match=f"or infinity, not {bound}"):
         job(bound, 4)
-    with pytest.raises(ValueError, match="at least 1 update, not 0"):
+
+
+def test_no_update_and_negative_ballast_are_refused():
+    with pytest.raises(ValueError, match="not 0 and 0"):
         job(0, 0)
+    with pytest.raises(ValueError, match="not 4 and -2"):
+        job(0, 4, ballast=-2)
 
 
 @pytest.mark.parametrize(
