@@ -4,10 +4,10 @@ On a loss of curvature λ, descent with gradients of weights that are τ updates
 
     w(t + 1) = w(t) - rate λ w(t - τ)
 
-which shrinks to 0 if and only if 0 < rate λ < 2 sin(π / (4 τ + 2)): for τ = 0, 1, 2 less
-than 2, 1 and 0.62.  Of p workers alike that do not wait each gradient is τ = p - 1 old,
-so each step must be at least p times smaller than one of a round in step.  A server that
-takes rate/p for each gradient does so already; what is lost is little::
+which shrinks to 0 if and only if 0 < rate λ < 2 sin(π / (4 τ + 2)): for τ = 0, 1, 2
+less than 2, 1 and 0.62.  Of p workers alike that do not wait each gradient is τ = p - 1
+old, so each step must be at least p times smaller than one of a round in step.  A
+server that takes rate/p for each gradient does so already, and loses little::
 
     rate λ < 2                          in step
     rate λ < 2 p sin(π / (4 p - 2))     nobody waits: 2 for p = 2, π/2 for large p
