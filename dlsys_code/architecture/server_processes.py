@@ -58,7 +58,7 @@ def kill_at(doomed: str, event: str, step: int) -> WatchAll:
 def processes() -> Iterator[Start]:
     """Give a function that starts processes; end all of them with the block.
 
-    start(program, settings, *ends) runs program(*settings, *ends) in a new process,
+    `start(program, settings, *ends)` runs `program(*settings, *ends)` in a new process,
     and lets go of the ends of pipes here, so that they end with the process.
     """
     started: list[BaseProcess] = []
