@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from dlsys_code.architecture.worker_step import loss_and_backward
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import own_gradient
-from dlsys_code.world import compute
 
 
 def weights_of(model: nn.Module) -> Tensor:
@@ -41,13 +41,8 @@ def gradient(
 
     Errors: FloatingPointError when the loss is not finite.
     """
-    inputs, targets = serial.batch(recipe, text, step, samples)
-    with compute("forward"):
-        loss = serial.mean_loss(model, inputs, targets)
-    value = serial.finite(loss, step)
-    with compute("backward"):
-        model.zero_grad()
-        loss.backward()
+    model.zero_grad()
+    value = loss_and_backward(model, recipe, text, step, samples)
     return value, torch.cat([own_gradient(w).flatten() for w in model.parameters()])
 
 

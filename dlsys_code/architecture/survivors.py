@@ -31,10 +31,10 @@ from dlsys_code.architecture.server_processes import (
 )
 from dlsys_code.architecture.synchronous import (
     gradients_of,
-    loss_and_backward,
     weights_of,
     write_,
 )
+from dlsys_code.architecture.worker_step import loss_and_backward
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import samples_each
 

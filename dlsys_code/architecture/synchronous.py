@@ -25,6 +25,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from dlsys_code.architecture.keys import Keys, Values, elements, join, split
 from dlsys_code.architecture.parameter_server import MakeOptimizer, Shard, pull, push
 from dlsys_code.architecture.placement import Placement
+from dlsys_code.architecture.worker_step import loss_and_backward
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import own_gradient, samples_each
 from dlsys_code.world import compute
@@ -99,19 +100,3 @@ def train(
             shard.update_({k: g / len(placement.workers) for k, g in total.items()})
         if samples:
             yield value
-
-
-def loss_and_backward(
-    model: nn.Module, recipe: serial.Recipe, text: Tensor, step: int, samples: range
-) -> float:
-    """Return the loss of some samples of a step, and leave its gradients.
-
-    Errors: FloatingPointError when the loss is not finite, before there are gradients.
-    """
-    inputs, targets = serial.batch(recipe, text, step, samples)
-    with compute("forward"):
-        loss = serial.mean_loss(model, inputs, targets)
-    value = serial.finite(loss, step)
-    with compute("backward"):
-        loss.backward()
-    return value
