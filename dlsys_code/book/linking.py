@@ -6,14 +6,13 @@ measures between two machines.
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stderr
-from io import StringIO
 from pathlib import Path
 from statistics import median
 
 from dlsys_code.book import measured
+from dlsys_code.book.arguments import first_rank, refusing
 from dlsys_code.book.drawing import Drawing
-from dlsys_code.book.race import checked_ranks, first_rank
+from dlsys_code.book.race import checked_ranks
 from dlsys_code.communication.fit import Fit, fit_link
 from dlsys_code.communication.ping_pong import SIZES, Rally, ping_pong
 from dlsys_code.communication.shared_memory import shared_memory
@@ -47,13 +46,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     A bad argument ends the command with code 2 before any rank is started.
     """
     first = first_rank()
-    with ExitStack() as quiet:
-        if not first:
-            quiet.enter_context(redirect_stderr(StringIO()))
-        try:
-            world, rally = planned(args)
-        except ValueError as error:
-            parser.error(str(error))
+    with refusing(parser, ValueError):
+        world, rally = planned(args)
     with world:
         times_s = ping_pong(world, rally)
     try:

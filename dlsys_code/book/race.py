@@ -6,8 +6,6 @@ quartiles.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from statistics import median
 import torch
 from matplotlib.figure import Figure
 
+from dlsys_code.book.arguments import first_rank, refusing
 from dlsys_code.book.drawing import CYCLE, INK, PAPER, Drawing, draw
 from dlsys_code.introduction.units import MiB, parse_bytes, show_bytes
 from dlsys_code.primitive.bench import (
@@ -81,13 +80,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     A bad argument ends the command with code 2 before any rank is started.
     """
     first = first_rank()
-    with contextlib.ExitStack() as quiet:
-        if not first:
-            quiet.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        try:
-            world, heats = planned(args)
-        except ValueError as error:
-            parser.error(str(error))
+    with refusing(parser, ValueError):
+        world, heats = planned(args)
     rows: list[Row] = []
     with world:
         for number, heat in enumerate(heats, start=1):
@@ -103,12 +97,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         print(*summary(rows), sep="\n")
         save(rows, args.json, args.plot)
     return int(any(row.wrong for row in rows))
-
-
-def first_rank() -> bool:
-    """Return whether this process is the one that prints."""
-    job = running_job()
-    return job is None or job.rank == 0
 
 
 def planned(args: argparse.Namespace) -> tuple[World, list[Heat]]:

@@ -7,7 +7,6 @@ running job, and its first rank prints.
 
 import argparse
 import contextlib
-import io
 import sys
 import tempfile
 import threading
@@ -20,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from dlsys_code.book.race import first_rank
+from dlsys_code.book.arguments import first_rank, refusing
 from dlsys_code.introduction import average_gradients, serial, tokens
 from dlsys_code.introduction.serial import Recipe
 from dlsys_code.world import RankError, World
@@ -64,13 +63,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 
     A bad argument ends the command with code 2 before any rank is started.
     """
-    with contextlib.ExitStack() as quiet:
-        if not first_rank():
-            quiet.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        try:
-            world, recipe, text = planned(args)
-        except (OSError, ValueError) as error:
-            parser.error(str(error))
+    with refusing(parser, OSError, ValueError):
+        world, recipe, text = planned(args)
     if first_rank():
         print(title(world, recipe, text), flush=True)
     try:
