@@ -16,6 +16,7 @@ OSDI 2014, section 3.5.
 """
 
 from collections.abc import Iterator
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from dlsys_code.architecture.placement import Placement
 from dlsys_code.architecture.worker_step import loss_and_backward
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import own_gradient, samples_each
+from dlsys_code.introduction.memory import Bytes, peak_of
 from dlsys_code.world import compute
 
 
@@ -68,6 +70,44 @@ def share(recipe: serial.Recipe, placement: Placement, rank: int) -> range:
     return range(turn * each, (turn + 1) * each)
 
 
+class Member:
+    """A rank that trains with a parameter server: what it holds, and its step.
+
+    samples: the numbers of its samples, none on a rank that only serves; that has no
+    model either.
+    """
+
+    def __init__(
+        self,
+        recipe: serial.Recipe,
+        placement: Placement,
+        rank: int,
+        make_optimizer: MakeOptimizer,
+    ):
+        self.recipe, self.placement = recipe, placement
+        self.samples = share(recipe, placement, rank)
+        model = serial.fresh_model(recipe)
+        first = weights_of(model, placement.keys)
+        mine = {key: first[key] for key in placement.served_by(rank)}
+        self.model = model if self.samples else None
+        self.shard = Shard(mine, make_optimizer)
+
+    def step(self, text: Tensor, step: int, group: ProcessGroup) -> float | None:
+        """Take part in a step; return the loss of the samples, None without any."""
+        placement, keys, loss = self.placement, self.placement.keys, None
+        weights, gradients = pull(self.shard.values(), placement, group), {}
+        if self.model is not None:
+            write_(self.model, weights, keys)
+            loss = loss_and_backward(self.model, self.recipe, text, step, self.samples)
+            gradients = gradients_of(self.model, keys)
+            self.model.zero_grad()
+        total = push(gradients, placement, group)
+        with compute("optimizer"):
+            mean = {key: g / len(placement.workers) for key, g in total.items()}
+            self.shard.update_(mean)
+        return loss
+
+
 def train(
     recipe: serial.Recipe,
     text: Tensor,
@@ -82,21 +122,29 @@ def train(
     A rank that only serves yields nothing, once all steps are done.
     placement: its keys are those of the recipe's model, its dtype the recipe's.
     """
-    keys, rank = placement.keys, group.rank()
-    samples = share(recipe, placement, rank)
-    model = serial.fresh_model(recipe)
-    first = weights_of(model, keys)
-    mine = {key: first[key] for key in placement.served_by(rank)}
-    shard = Shard(mine, make_optimizer)
+    member = Member(recipe, placement, group.rank(), make_optimizer)
     for step in range(steps):
-        weights, gradients = pull(shard.values(), placement, group), {}
-        if samples:
-            write_(model, weights, keys)
-            value = loss_and_backward(model, recipe, text, step, samples)
-            gradients = gradients_of(model, keys)
-            model.zero_grad()
-        total = push(gradients, placement, group)
-        with compute("optimizer"):
-            shard.update_({k: g / len(placement.workers) for k, g in total.items()})
-        if samples:
-            yield value
+        loss = member.step(text, step, group)
+        if loss is not None:
+            yield loss
+
+
+def peak_bytes(
+    recipe: serial.Recipe,
+    text: Tensor,
+    group: ProcessGroup,
+    *,
+    placement: Placement,
+    make_optimizer: MakeOptimizer,
+) -> Bytes:
+    """Return the largest live bytes of this rank in one step, by kind.
+
+    Weights are those that it serves and those that it works with.
+    """
+    member, steps = Member(recipe, placement, group.rank(), make_optimizer), count()
+    held = [part for part in (member.model, member.shard.weights) if part is not None]
+    return peak_of(
+        lambda: member.step(text, next(steps), group),
+        nn.ModuleList(held),
+        member.shard.optimizer,
+    )

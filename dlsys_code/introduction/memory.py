@@ -196,9 +196,14 @@ def watch(
 
 
 def peak_of(
-    step: Callable[[], object], model: nn.Module, optimizer: torch.optim.Optimizer
+    step: Callable[[], object],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
 ) -> Bytes:
-    """Return the peak of the second step(): the first makes the optimizer's states."""
+    """Return the peak of the second step(): the first makes the optimizer's states.
+
+    optimizer: None where another rank updates the weights.
+    """
     step()
     with watch(model, optimizer) as memory:
         step()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from functools import cache, partial
 from unittest import mock
 
@@ -19,9 +20,10 @@ from dlsys_code.architecture.placement import (
     on_all_ranks,
     on_rank_0,
 )
-from dlsys_code.architecture.synchronous import train
+from dlsys_code.architecture.synchronous import Member, peak_bytes, train
 from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.gpt import GPTConfig
+from dlsys_code.introduction.memory import Bytes
 from dlsys_code.introduction.serial import Recipe
 from dlsys_code.world import RankError, World
 
@@ -69,29 +71,31 @@ def serial_losses(name: str) -> Tensor:
 
 def run(
     placement: Placement, text: Tensor, make_optimizer: MakeOptimizer, steps: int
-) -> tuple[list[float], list[int]]:
-    """This rank's losses, and the elements of every optimizer state that it keeps."""
-    shards = []
+) -> list[float]:
+    """This rank's losses."""
+    options = {"steps": steps, "make_optimizer": make_optimizer}
+    group = dist.group.WORLD
+    return list(train(RECIPE, text, group, placement=placement, **options))
 
-    class Seen(Shard):
-        def __init__(self, *args):
-            super().__init__(*args)
-            shards.append(self)
 
-    with mock.patch("dlsys_code.architecture.synchronous.Shard", Seen):
-        losses = list(
-            train(
-                RECIPE,
-                text,
-                dist.group.WORLD,
-                placement=placement,
-                steps=steps,
-                make_optimizer=make_optimizer,
-            )
-        )
-    optimizer = shards[0].optimizer
-    states = optimizer.state.values() if optimizer else []
-    return losses, [x.numel() for state in states for x in state.values() if x.dim()]
+def states(
+    placement: Placement, text: Tensor, make_optimizer: MakeOptimizer
+) -> list[int]:
+    """The elements of every optimizer state that this rank keeps after a step."""
+    group = dist.group.WORLD
+    member = Member(RECIPE, placement, group.rank(), make_optimizer)
+    member.step(text, 0, group)
+    optimizer = member.shard.optimizer
+    kept = optimizer.state.values() if optimizer else []
+    return [x.numel() for state in kept for x in state.values() if x.dim()]
+
+
+def peak(
+    placement: Placement, text: Tensor, make_optimizer: MakeOptimizer, batch: int
+) -> Bytes:
+    how, group = replace(RECIPE, batch=batch), dist.group.WORLD
+    options = {"placement": placement, "make_optimizer": make_optimizer}
+    return peak_bytes(how, text, group, **options)
 
 
 THREE = ["one server", "rank 0", "all ranks"]
@@ -107,11 +111,11 @@ def test_workers_learn_what_one_process_learns(world, text, p, where, optimizer)
     make, expected = OPTIMIZERS[optimizer], serial_losses(optimizer)
     placement = PLACEMENTS[where](workers=p, dtype=torch.float64)
     reports = world(placement.ranks)(run, placement, text, make, STEPS)
-    losses = [reports[rank][0] for rank in placement.workers]
+    losses = [reports[rank] for rank in placement.workers]
     mean = torch.tensor(losses, dtype=torch.float64).mean(0)
     torch.testing.assert_close(mean, expected, rtol=1e-12, atol=0)
     assert expected.diff().abs().min() > 1e-3
-    for rank, (own, _) in enumerate(reports):
+    for rank, own in enumerate(reports):
         assert len(own) == (STEPS if rank in placement.workers else 0)
 
 
@@ -119,9 +123,26 @@ def test_workers_learn_what_one_process_learns(world, text, p, where, optimizer)
 def test_the_optimizers_state_is_where_the_weights_are(world, text, where):
     placement = PLACEMENTS[where](workers=2, dtype=torch.float64)
     make = OPTIMIZERS["adamw"]
-    reports = world(placement.ranks)(run, placement, text, make, 1)
-    for rank, (_, state) in enumerate(reports):
-        assert sum(state) == 2 * elements(placement.served_by(rank))
+    for rank, kept in enumerate(world(placement.ranks)(states, placement, text, make)):
+        assert sum(kept) == 2 * elements(placement.served_by(rank))
+
+
+@pytest.mark.parametrize("where", PLACEMENTS)
+def test_a_rank_holds_the_weights_that_it_serves_and_those_it_works_with(
+    world, text, where
+):
+    """The state of AdamW is two numbers for each weight, and a step for each key."""
+    placement = PLACEMENTS[where](workers=2, dtype=torch.float64)
+    arguments = (placement, text, OPTIMIZERS["adamw"])
+    few, many = (world(placement.ranks)(peak, *arguments, batch) for batch in (4, 24))
+    for rank, (less, more) in enumerate(zip(few, many, strict=True)):
+        works, served = rank in placement.workers, placement.served_by(rank)
+        held = elements(KEYS) * works + elements(served)
+        assert less.weights == more.weights == 8 * held
+        assert (
+            less.optimizer == more.optimizer == 16 * elements(served) + 4 * len(served)
+        )
+        assert (less.activations < more.activations) == works
 
 
 @pytest.mark.parametrize("where", PLACEMENTS)
