@@ -4,12 +4,13 @@ python -m dlsys_code train             train the small GPT, on one rank or more
 python -m dlsys_code doctor            what this machine can do for the book
 python -m dlsys_code bench COLLECTIVE  race our collectives against torch's
 python -m dlsys_code link              measure alpha and beta between two ranks
+python -m dlsys_code clocks            time BSP, SSP and ASP with a slow worker
 """
 
 import argparse
 import sys
 
-from dlsys_code.book import doctor, linking, race, training
+from dlsys_code.book import clocking, doctor, linking, race, training
 
 
 def main() -> int:
@@ -29,6 +30,11 @@ def main() -> int:
     link = commands.add_parser("link", help="measure alpha and beta between two ranks")
     linking.add_arguments(link)
     link.set_defaults(run=lambda args: linking.main(link, args))
+    clocks = commands.add_parser(
+        "clocks", help="time BSP, SSP and ASP with a slow worker"
+    )
+    clocking.add_arguments(clocks)
+    clocks.set_defaults(run=lambda args: clocking.main(clocks, args))
     args = parser.parse_args()
     return args.run(args)
 
