@@ -100,7 +100,7 @@ def fault_of_record(answer: object, workers: int, updates: Sequence[Update]) -> 
     }
     counted = [n - update.seen for n, update in enumerate(updates)]
     near_stale = {
-        "同时出发的拿的是同一版权重，只数发给过别人的更新的版本": max(counted),
+        "同时出发的拿同一版权重；只数发给过别人的、比它新的版本": max(counted),
         "要最大的，不是平均": run.mean_staleness(),
         "领先和陈旧度是两回事：领先比时钟，陈旧度数权重的版本": lead,
     }

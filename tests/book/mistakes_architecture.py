@@ -240,7 +240,7 @@ def counts_its_own(workers: int, updates: Sequence[Update]) -> tuple[int, int]:
     return lead + 1, stale
 
 
-@wrong("lead_and_staleness", "9 个更新\n最大陈旧度 2：同时出发的拿的是同一版权重")
+@wrong("lead_and_staleness", "9 个更新\n最大陈旧度 2：同时出发的拿同一版权重")
 def updates_in_between(workers: int, updates: Sequence[Update]) -> tuple[int, int]:
     lead = RIGHT["lead_and_staleness"](workers, updates)[0]
     return lead, max(n - update.seen for n, update in enumerate(updates))
