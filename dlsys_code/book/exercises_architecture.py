@@ -10,6 +10,7 @@ from dlsys_code.book.exercises_architecture_numbers import NUMBERS
 from dlsys_code.book.exercises_architecture_programs import PROGRAMS
 
 EXERCISES: dict[str, Exercise] = {
+    "cables_crossed": NUMBERS["cables_crossed"],
     "server_gigabytes": NUMBERS["server_gigabytes"],
     "busiest_rank": Puzzle(
         cases=lambda: servers.PLACEMENTS,
@@ -31,7 +32,7 @@ EXERCISES: dict[str, Exercise] = {
             "从大到小，每个键放到当时最空的一台。",
         ],
     ),
-    "push_and_pull": PROGRAMS["push_and_pull"],
+    "everyone_serves": PROGRAMS["everyone_serves"],
     "who_begins": Puzzle(
         cases=lambda: clocks.CLOCKS,
         fault=clocks.fault_of_begin,
@@ -79,12 +80,11 @@ EXERCISES: dict[str, Exercise] = {
         fault=rings.fault_of_plan,
         shown=rings.shown_plan,
         hints=[
-            "第 0 轮 rank r 发第 r 块。第 1 轮它发什么？刚收到的是第几块？",
+            "第 0 轮让 rank r 发第 r 块。第 1 轮它发什么？刚收到的是第几块？",
             "每一轮都把上一轮收到的一块接着往下传：每过一轮，块号减 1。",
             "后一半也一样：第 p - 1 轮发的，就是刚加完的那一块。",
         ],
     ),
-    "uneven_ring": PROGRAMS["uneven_ring"],
     "fewest_servers": Puzzle(
         cases=lambda: servers.STEPS,
         fault=servers.fault_of_servers,
@@ -105,6 +105,7 @@ EXERCISES: dict[str, Exercise] = {
             "写成递归：试每个放得下的环，看剩下的线上还能放几个；同一个环可以再选。",
         ],
     ),
+    "on_rings": PROGRAMS["on_rings"],
     "torus_counts": Puzzle(
         cases=lambda: [(shape,) for shape in networks.SHAPES],
         fault=networks.fault_of_torus,

@@ -30,7 +30,27 @@ EVERY = sqrt(2 * SAVE * BETWEEN)
 ROUTERS, DEVICES, GLOBAL = 16, 8, 8  # a, p and h of a dragonfly
 GROUPS = ROUTERS * GLOBAL + 1
 
+TENSORS, ROUNDS = 38, 2 * (4 - 1)  # rounds of a ring of four
+WAYS = [2, 6, 2, 6]  # cables from 0 to 1, 1 to 2, 2 to 3 and 3 to 0
+
 NUMBERS = {
+    "cables_crossed": Question(
+        value=TENSORS * ROUNDS * sum(WAYS),
+        unit="根次",
+        near={
+            TENSORS * 2 * (2 + 6 + 6): "这是都寄给 rank 0 的",
+            TENSORS * ROUNDS * len(WAYS): "这是消息的条数，每条要过 2 根或 6 根线",
+            TENSORS * ROUNDS // 2 * sum(WAYS): "加完之后还要再转一圈：一共 6 轮",
+            TENSORS * ROUNDS * sum(WAYS[:3]): "是一圈：rank 3 还要发给 rank 0",
+            TENSORS * ROUNDS * 4 * 6: "0 到 1、2 到 3 在同一台主机里，只过 2 根",
+            ROUNDS * sum(WAYS): "这是一个张量的，一共有 38 个",
+            TENSORS * sum(WAYS): "这是一轮的；环要 2 × (4 - 1) 轮",
+        },
+        hints=[
+            "环有几轮？每轮四条消息：0 到 1、1 到 2、2 到 3、3 到 0。",
+            "每轮过 `2 + 6 + 2 + 6` 根线，6 轮，38 个张量。",
+        ],
+    ),
     "server_gigabytes": Question(
         value=APART,
         unit="GB",

@@ -1,33 +1,53 @@
-"""The programs that chapter 2 asks for: a ring of uneven chunks, a server on all ranks.
+"""The programs that chapter 2 asks for: a server on all ranks, and rings side by side.
 
 Both end with the sum of all inputs on every rank, for the same bytes where p divides
 them; what differs is who talks to whom.  So besides cost and result the pattern of the
 messages is looked at.
 """
 
+from collections.abc import Callable
 from itertools import permutations
 
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
 from dlsys_code.architecture import traffic
+from dlsys_code.architecture.search import Ring, hops
 from dlsys_code.book.exercises import Task
 from dlsys_code.communication import bounds
-from dlsys_code.communication.cost import Cost, of_messages, ring_all_reduce
+from dlsys_code.communication.cost import Cost, of_messages
 from dlsys_code.primitive.contenders import COLLECTIVES
 from dlsys_code.world import Trace
 
 ITEM = 8  # bytes of a float64
+RINGS: dict[int, list[Ring]] = {  # for so many ranks; no two share a link
+    3: [(0, 2, 1)],
+    4: [(0, 2, 1, 3)],
+    5: [(0, 1, 2, 3, 4), (0, 2, 4, 1, 3)],
+}
 ALL_REDUCE = COLLECTIVES["all_reduce"].answer
 
 
-def ring_of_uneven_chunks(p: int, count: int, item: int) -> Cost:
-    """Every rank sends all chunks but one in each half, and the first are longer."""
-    size = [count // p + (i < count % p) for i in range(p)]
-    sent = [2 * count - size[r - 1] - size[r] for r in range(p)]
-    rounds = 2 * (p - 1)
+def given_rings(mine: Callable, x: Tensor, group: ProcessGroup) -> Tensor:
+    """Call a program with the rings of a group of this size."""
+    return mine(x, RINGS[group.size()], group)
+
+
+def on_their_rings(p: int, count: int, item: int) -> Cost:
+    """Every ring carries a part, in uneven chunks, one ring after the other."""
+    rounds, parts = 2 * (p - 1), pieces(count, len(RINGS[p]))
+    # In each half a rank sends all chunks of a part but one, the shortest at worst.
+    sent = sum(2 * part - sum(sorted(pieces(part, p))[:2]) for part in parts)
     return Cost(
-        rounds=rounds,
-        bytes_sent=max(sent) * item,
-        serial_bytes=rounds * max(size) * item,
+        rounds=rounds * len(parts),
+        bytes_sent=sent * item,
+        serial_bytes=sum(rounds * max(pieces(part, p)) for part in parts) * item,
     )
+
+
+def pieces(count: int, number: int) -> list[int]:
+    """Return the lengths of some pieces as equal as can be, the longer ones first."""
+    return [count // number + (i < count % number) for i in range(number)]
 
 
 def server_on_all_ranks(p: int, count: int, item: int) -> Cost:
@@ -40,11 +60,22 @@ def server_on_all_ranks(p: int, count: int, item: int) -> Cost:
     )
 
 
-def no_padding(trace: Trace) -> list[str]:
-    """Say whether zeros that fill up the chunks have been sent as well."""
+def along_the_rings(trace: Trace) -> list[str]:
+    """Say which message leaves the rings, which ring is idle, what is sent for nothing.
+
+    A chunk that zeros fill up has been sent whole where the busiest rank sends so much.
+    """
     p, count = len(trace.results), len(trace.results[0][0])
-    padded = ring_all_reduce(p, count, ITEM).bytes_sent
-    if count % p and of_messages(trace.messages()).bytes_sent == padded:
+    rings, messages = RINGS[p], trace.messages()
+    used = {(m.source, m.destination) for m in messages}
+    allowed = {hop for ring in rings for hop in hops(ring)}
+    for a, b in sorted(used - allowed):
+        return [f"数都对，但 rank {a} 发给了 rank {b}：没有一个环从 {a} 走到 {b}"]
+    for a, b in sorted(allowed - used):
+        return [f"数都对，但没有消息从 rank {a} 走到 rank {b}：有一个环闲着"]
+    longest = sum(max(pieces(part, p)) for part in pieces(count, len(rings)))
+    padded = 2 * (p - 1) * longest * ITEM
+    if count % p and of_messages(messages).bytes_sent == padded:
         return [f"数都对，但最忙的 rank 发了 {padded} 字节：补的零也上了路"]
     return []
 
@@ -65,7 +96,7 @@ def straight(trace: Trace) -> list[str]:
 
 
 PROGRAMS = {
-    "push_and_pull": Task(
+    "everyone_serves": Task(
         sizes=[(2, 4), (4, 12), (5, 7)],
         answer=ALL_REDUCE,
         most=server_on_all_ranks,
@@ -77,17 +108,19 @@ PROGRAMS = {
             "拉也是 p - 1 轮：送出加好的一段，收下对方的一段，最后按编号接起来。",
         ],
     ),
-    "uneven_ring": Task(
-        sizes=[(2, 4), (4, 12), (3, 7), (5, 7)],
+    "on_rings": Task(
+        sizes=[(4, 12), (3, 7), (5, 20), (5, 13)],
         answer=ALL_REDUCE,
-        most=ring_of_uneven_chunks,
+        most=on_their_rings,
         least=bounds.all_reduce,
-        pattern=no_padding,
+        call=given_rings,
+        pattern=along_the_rings,
         hints=[
-            "`x.clone().tensor_split(p)` 切成 p 块，长短最多差一个数。",
-            "第 k 轮发第 (r - k) 块，收第 (r - 1 - k) 块，都对 p 取余。",
-            "收的与发的不一样长：`exchange` 的 `like=` 给出要收的块。",
-            "前 p - 1 轮把收到的加上去，后 p - 1 轮用收到的换掉。",
+            "先用 `x.clone().tensor_split(len(rings))` 切成几份，一个环一份。",
+            "rank r 在环上的位置是 `ring.index(r)`；右边是 `ring[(i + 1) % p]`，"
+            "左边是 `ring[i - 1]`。",
+            "第 6 节的环里，块号用 rank 的编号算；这里用环上的位置 i 算。",
+            "第 k 轮发第 `(i - k) % p` 块，收第 `(i - 1 - k) % p` 块；后一半改成换掉。",
         ],
     ),
 }

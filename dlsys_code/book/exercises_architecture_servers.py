@@ -126,7 +126,7 @@ def fault_of_servers(
     if answer < 1:
         return "至少要一台服务器，而且这里做得到"
     if answer == ceil(2 * workers * n / room):
-        return "收和发是两个方向，同时走，不相加"
+        return "收的也加上了；这里只问发出的"
     most = workers * n / answer
     if most > room:
         return (

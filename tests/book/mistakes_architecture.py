@@ -115,7 +115,7 @@ def no_dealing(sizes: Sequence[int], servers: int) -> None:
 # ------------------------------------------------------------ a server on all ranks
 
 
-@wrong("push_and_pull", "4 个 rank", "这是环，rank 0 没有直接推给 rank 2")
+@wrong("everyone_serves", "4 个 rank", "这是环，rank 0 没有直接推给 rank 2")
 def round_a_ring(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
     chunks = list(x.clone().tensor_split(p))
@@ -127,7 +127,7 @@ def round_a_ring(x: Tensor, group: ProcessGroup) -> Tensor:
     return torch.cat(chunks)
 
 
-@wrong("push_and_pull", "4 个 rank", "消息都经过 rank 0：这是一台服务器，没有分片")
+@wrong("everyone_serves", "4 个 rank", "消息都经过 rank 0：这是一台服务器，没有分片")
 def one_server(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
     if p == 2:
@@ -141,12 +141,12 @@ def one_server(x: Tensor, group: ProcessGroup) -> Tensor:
     return total
 
 
-@wrong("push_and_pull", "4 个 rank", "最忙的 rank 发了 288 字节", "是它的 2 倍")
+@wrong("everyone_serves", "4 个 rank", "最忙的 rank 发了 288 字节", "是它的 2 倍")
 def everything_to_everybody(x: Tensor, group: ProcessGroup) -> Tensor:
     return x + sum(shift(x, group, d) for d in range(1, group.size()))
 
 
-@wrong("push_and_pull", "没有直接推给")
+@wrong("everyone_serves", "没有直接推给")
 def by_doubling(x: Tensor, group: ProcessGroup) -> Tensor:
     total, r = x.clone(), group.rank()
     for bit in (1, 2)[: group.size() // 2]:
@@ -154,20 +154,20 @@ def by_doubling(x: Tensor, group: ProcessGroup) -> Tensor:
     return total
 
 
-@wrong("push_and_pull", "rank 0：返回的形状是 (2,)，应当是 (4,)")
+@wrong("everyone_serves", "rank 0：返回的形状是 (2,)，应当是 (4,)")
 def never_pulls(x: Tensor, group: ProcessGroup) -> Tensor:
     own, other = x.tensor_split(2)[group.rank()], 1 - group.rank()
     outgoing = x.tensor_split(2)[other]
     return own + exchange(outgoing, group, to=other, source=other)
 
 
-@wrong("push_and_pull", "都在等对方来收，没有人在收")
+@wrong("everyone_serves", "都在等对方来收，没有人在收")
 def pushes_head_on(x: Tensor, group: ProcessGroup) -> Tensor:
     send(x, group, to=1 - group.rank())
     return x + receive(x, group, source=1 - group.rank())
 
 
-@wrong("push_and_pull", "用了书里的 dlsys_code/architecture/parameter_server.py")
+@wrong("everyone_serves", "用了书里的 dlsys_code/architecture/parameter_server.py")
 def the_package_does_it(x: Tensor, group: ProcessGroup) -> Tensor:
     shared = keys.range_keys(len(x), group.size())
     where = placement.on_all_ranks(shared, group.size(), dtype=x.dtype)
@@ -378,64 +378,72 @@ def no_plan(p: int) -> int:
     return p
 
 
-def ring_of(x: Tensor, group: ProcessGroup, *, shift_back: int, turn: int) -> Tensor:
-    """Go round the ring with chunks that fit, or send the wrong ones in one half."""
-    p, r = group.size(), group.rank()
-    rows = list(x.clone().tensor_split(p))
-    for k in range(2 * (p - 1)):
-        back = shift_back * (k >= p - 1)
-        into = rows[(r - 1 - k - back) % p]
-        out = rows[(r - k - back) % p]
-        to, source = (r + turn) % p, (r - turn) % p
-        arrived = exchange(out, group, to=to, source=source, like=into)
-        into.copy_(into + arrived if k < p - 1 else arrived)
-    return torch.cat(rows)
+def round_rings(
+    x: Tensor, rings: Sequence[Sequence[int]], group: ProcessGroup, *, by_rank: bool
+) -> Tensor:
+    """Go round rings one after the other; chunks are counted by rank or by place."""
+    parts = list(x.clone().tensor_split(len(rings)))
+    for part, order in zip(parts, rings, strict=True):
+        p, place = len(order), order.index(group.rank())
+        i, rows = group.rank() if by_rank else place, part.tensor_split(p)
+        to, source = order[(place + 1) % p], order[place - 1]
+        for k in range(2 * (p - 1)):
+            out, into = rows[(i - k) % p], rows[(i - 1 - k) % p]
+            arrived = exchange(out, group, to=to, source=source, like=into)
+            into.copy_(into + arrived if k < p - 1 else arrived)
+    return torch.cat(parts)
 
 
-@wrong("uneven_ring", "3 个 rank", "最忙的 rank 发了 96 字节：补的零也上了路")
-def padded(x: Tensor, group: ProcessGroup) -> Tensor:
-    p = group.size()
-    longer = torch.cat([x, x.new_zeros(-len(x) % p)])
-    return ring_of(longer, group, shift_back=0, turn=1)[: len(x)]
+@wrong("on_rings", "4 个 rank、每个 12 个数\nrank 0：")
+def chunks_by_rank(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    return round_rings(x, rings, group, by_rank=True)
 
 
-@wrong("uneven_ring", "2 个 rank", "rank 0：")
-def second_half_off_by_one(x: Tensor, group: ProcessGroup) -> Tensor:
-    return ring_of(x, group, shift_back=1, turn=1)
+@wrong("on_rings", "数都对，但 rank 0 发给了 rank 1：没有一个环从 0 走到 1")
+def in_order_of_rank(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    return round_rings(x, [range(group.size())], group, by_rank=False)
 
 
-@wrong("uneven_ring", "4 个 rank", "rank 0：")
-def messages_the_other_way(x: Tensor, group: ProcessGroup) -> Tensor:
-    return ring_of(x, group, shift_back=0, turn=-1)
+@wrong("on_rings", "5 个 rank", "没有消息从 rank 0 走到 rank 2：有一个环闲着")
+def the_first_ring_only(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    return round_rings(x, rings[:1], group, by_rank=False)
 
 
-@wrong("uneven_ring", "3 个 rank、每个 7 个数", "切不开：元素个数不是份数的倍数")
-def rows_only(x: Tensor, group: ProcessGroup) -> Tensor:
-    p = group.size()
-    return ring_of(x.view(p, -1).reshape(-1), group, shift_back=0, turn=1)
+@wrong("on_rings", "3 个 rank、每个 7 个数", "最忙的 rank 发了 96 字节：补的零也上了路")
+def padded(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    longer = torch.cat([x, x.new_zeros(-len(x) % group.size())])
+    return round_rings(longer, rings, group, by_rank=False)[: len(x)]
 
 
-@wrong("uneven_ring", "3 个 rank", " 的进程没了：多半是收的人说的形状")
-def expects_its_own_length(x: Tensor, group: ProcessGroup) -> Tensor:
-    p, r = group.size(), group.rank()
-    rows = list(x.clone().tensor_split(p))
-    for k in range(2 * (p - 1)):
-        arrived = shift(rows[(r - k) % p], group)
-        into = rows[(r - 1 - k) % p]
-        into.copy_(into + arrived if k < p - 1 else arrived)
-    return torch.cat(rows)
+@wrong("on_rings", "3 个 rank、每个 7 个数", "切不开：元素个数不是份数的倍数")
+def equal_rows(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    flat = x.view(group.size(), -1).view(-1)
+    return round_rings(flat, rings, group, by_rank=False)
 
 
-@wrong("uneven_ring", "但用了 torch 的 all_reduce")
-def torch_does_it(x: Tensor, group: ProcessGroup) -> Tensor:
+@wrong("on_rings", "5 个 rank、每个 20 个数", "最忙的 rank 发了 512 字节", "2 倍")
+def everything_on_every_ring(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    totals = [round_rings(x, [order], group, by_rank=False) for order in rings]
+    return totals[0]
+
+
+@wrong("on_rings", "4 个 rank", "但用了 torch 的 all_reduce")
+def torch_does_it(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
     total = x.clone()
     dist.all_reduce(total, group=group)
     return total
 
 
-@wrong("uneven_ring", "求了平均，这里要的是和")
-def mean_of_all(x: Tensor, group: ProcessGroup) -> Tensor:
-    return ring_of(x, group, shift_back=0, turn=1) / group.size()
+@wrong("on_rings", "3 个 rank", " 的进程没了：多半是收的人说的形状")
+def expects_its_own_length(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
+    p, i = group.size(), rings[0].index(group.rank())
+    to, source = rings[0][(i + 1) % p], rings[0][i - 1]
+    rows = list(x.clone().tensor_split(p))
+    for k in range(2 * (p - 1)):
+        arrived = exchange(rows[(i - k) % p], group, to=to, source=source)
+        into = rows[(i - 1 - k) % p]
+        into.copy_(into + arrived if k < p - 1 else arrived)
+    return torch.cat(rows)
 
 
 # ------------------------------------------------------------ how many servers
@@ -452,7 +460,7 @@ def only_servers(workers: int, n: int, compute_s: float, bandwidth: float) -> in
     return max(1, ceil(workers * n / (compute_s * bandwidth)))
 
 
-@wrong("fewest_servers", "64 个 worker", "收和发是两个方向，同时走，不相加")
+@wrong("fewest_servers", "64 个 worker", "收的也加上了；这里只问发出的")
 def sends_and_receives(workers: int, n: int, compute_s: float, bandwidth: float) -> int:
     room = compute_s * bandwidth
     return ceil(2 * workers * n / room) if n <= room else 0

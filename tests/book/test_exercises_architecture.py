@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlsys_code.architecture import traffic
-from dlsys_code.architecture.counts import count
+from dlsys_code.architecture.counts import count as counted
 from dlsys_code.architecture.graph import Cable
 from dlsys_code.architecture.networks import dragonfly, rail_optimized
 from dlsys_code.architecture.placement import Placement
-from dlsys_code.architecture.search import disjoint_rings
+from dlsys_code.architecture.search import disjoint_rings, hops
 from dlsys_code.architecture.stragglers import Fixed, Random, simulate
 from dlsys_code.architecture.topology import fat_tree, torus
 from dlsys_code.architecture.updates import Run
@@ -29,6 +29,7 @@ from dlsys_code.communication.cost import ring_all_reduce as ring_cost
 
 CABLE = Cable(bandwidth=1.0)
 BY_HAND = {
+    "cables_crossed": 38 * 6 * 16,
     "server_gigabytes": 24 * 14,
     "straggler_round": 1 + 9 * (1 - 0.99**64),
     "rate_with_a_bound": 8 / 4,
@@ -40,6 +41,17 @@ BY_HAND = {
 @pytest.mark.parametrize(("name", "value"), BY_HAND.items())
 def test_the_numbers_by_hand(name, value):
     assert EXERCISES[name].value == pytest.approx(value, rel=1e-9)
+
+
+def test_the_ways_to_the_next_of_four_devices_on_two_hosts():
+    """As section 1 wires them: device, PCIe switch, NIC, leaf."""
+    wired = nx.Graph()
+    for host in range(2):
+        for node in (2 * host, 2 * host + 1, f"nic {host}"):
+            wired.add_edge(node, f"pcie {host}")
+        wired.add_edge(f"nic {host}", "leaf 0")
+    ways = [nx.shortest_path_length(wired, a, b) for a, b in hops(range(4))]
+    assert ways == numbers.WAYS
 
 
 def test_the_round_with_stragglers_on_paper():
@@ -134,22 +146,29 @@ def sums_arrive(plan: list[list[int]], p: int) -> bool:
     return all(sorted(held[r][c]) == list(range(p)) for r in range(p) for c in range(p))
 
 
-@pytest.mark.parametrize("p", [1, 2, 3, 5])
-def test_where_p_divides_uneven_chunks_cost_what_the_ring_does(p):
-    uneven, whole = programs.ring_of_uneven_chunks(p, 3 * p, 8), ring_cost(p, 3 * p, 8)
-    assert (uneven.rounds, uneven.bytes_sent) == (whole.rounds, whole.bytes_sent)
-    if p > 1:
-        assert programs.server_on_all_ranks(p, 3 * p, 8) == uneven
+@pytest.mark.parametrize(("p", "count"), [(3, 9), (4, 12), (5, 20)])
+def test_where_all_divides_rings_and_servers_send_what_one_ring_does(p, count):
+    costs = programs.on_their_rings, programs.server_on_all_ranks, ring_cost
+    assert len({price(p, count, 8).bytes_sent for price in costs}) == 1
 
 
-def test_no_start_of_an_uneven_ring_sends_less():
-    """Whichever two chunks a rank leaves out, 5 ranks with 7 values send 12."""
-    size = [2, 2, 1, 1, 1]
-    least = min(
-        max(14 - order[r - 1] - order[r] for r in range(5))
-        for order in permutations(size)
+def test_no_start_of_uneven_rings_sends_less():
+    """Whichever two chunks a rank leaves out of 7 and of 6 values, 5 ranks send 22."""
+    least = sum(
+        min(
+            max(2 * sum(size) - order[r - 1] - order[r] for r in range(5))
+            for order in permutations(size)
+        )
+        for size in ([2, 2, 1, 1, 1], [2, 1, 1, 1, 1])
     )
-    assert programs.ring_of_uneven_chunks(5, 7, 1).bytes_sent == least == 12
+    assert programs.on_their_rings(5, 13, 1).bytes_sent == least == 22
+
+
+def test_the_rings_to_run_on_share_no_link():
+    for p, orders in programs.RINGS.items():
+        links = [frozenset(hop) for order in orders for hop in hops(order)]
+        assert len(links) == len(set(links)) == p * len(orders)
+        assert all(sorted(order) == list(range(p)) for order in orders)
 
 
 def test_the_links_have_room_for_so_many_rings():
@@ -162,7 +181,7 @@ def test_the_links_have_room_for_so_many_rings():
 
 @pytest.mark.parametrize("shape", networks.SHAPES[:7])
 def test_a_torus_has_these_counts(shape):
-    counts = count(torus(shape, CABLE))
+    counts = counted(torus(shape, CABLE))
     right = counts.cables, counts.diameter, counts.bisection_cables
     assert networks.fault_of_torus(right, shape) == ""
 
@@ -170,7 +189,7 @@ def test_a_torus_has_these_counts(shape):
 @pytest.mark.parametrize("case", networks.TREES[:3])
 def test_a_fat_tree_has_these_counts(case):
     radix, ratio = case
-    counts = count(fat_tree(radix, CABLE, oversubscription=ratio))
+    counts = counted(fat_tree(radix, CABLE, oversubscription=ratio))
     right = counts.devices, counts.switches, counts.cables
     assert networks.fault_of_tree(right, *case) == ""
 
@@ -179,7 +198,7 @@ def test_a_dragonfly_has_so_many_devices():
     small = dragonfly(
         routers_per_group=4, devices_per_router=2, global_cables=2, cable=CABLE
     )
-    assert count(small).devices == 4 * 2 * (4 * 2 + 1)
+    assert counted(small).devices == 4 * 2 * (4 * 2 + 1)
 
 
 @pytest.mark.parametrize("case", networks.RAILS)
