@@ -69,7 +69,7 @@ EXERCISES: dict[str, Exercise] = {
         fault=lost.fault_of_lost,
         shown=lost.shown_events,
         hints=[
-            "三种更新没有丢：没有答复过的、活着的服务器做过的、检查点里有的。",
+            "三种更新不算丢：没有确认过的、活着的服务器做过的、检查点里有的。",
             "先找出死了的服务器，再找活着的服务器做过哪些步。",
             "检查点存到第 s 步，0 到 s 步都在里面。",
         ],

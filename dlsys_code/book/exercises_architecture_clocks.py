@@ -30,7 +30,7 @@ def where(holds: Callable[[int], bool], clocks: Sequence[int]) -> list[int]:
 
 MISTAKEN: list[tuple[str, Rule]] = [
     (
-        "这样就跳过了最慢的；陈旧上限谁也不跳过，它让最快的等",
+        "这样就跳过了最慢的；σ 谁也不跳过，它让最快的等",
         lambda clocks, bound: where(lambda c: max(clocks) - c <= bound, clocks),
     ),
     (

@@ -104,12 +104,12 @@ def fault_of_lost(answer: object, events: Sequence[Event]) -> str:
     told = {step for _, what, step in events if what == "acknowledged"}
     for step in sorted(answer - right, key=str):
         if step not in told:
-            return f"更新 {step} 没有答复过：worker 会再交一次，不算丢"
+            return f"更新 {step} 没有确认过：worker 会再推一次，不算丢"
         if step in kept(events):
             return f"更新 {step} 没有丢：活着的服务器做过它"
         return f"更新 {step} 没有丢：检查点存到了第 {saved_up_to(events)} 步，包括它"
     for step in sorted(right - answer):
-        return f"更新 {step} 答复过，可是活着的服务器没有它，检查点里也没有"
+        return f"更新 {step} 确认过，可是活着的服务器没有它，检查点里也没有"
     return ""
 
 

@@ -293,7 +293,7 @@ def all_together(steps: int, alone: int, n: int, p: int) -> int:
     return ceil(steps / alone) * 2 * (p - 1) * n
 
 
-@wrong("lost_updates", "更新 3 没有答复过：worker 会再交一次，不算丢")
+@wrong("lost_updates", "更新 3 没有确认过：worker 会再推一次，不算丢")
 def unheard_of(events: Sequence[tuple]) -> list[int]:
     saved = max((s for _, what, s in events if what == "saved"), default=-1)
     return [s for _, what, s in events if what == "updated" and s > saved]
@@ -318,7 +318,7 @@ def forgets_the_backup(events: Sequence[tuple]) -> list[int]:
 
 
 @wrong(
-    "lost_updates", "backup 死了、primary 死了\n更新 3 答复过，可是活着的服务器没有它"
+    "lost_updates", "backup 死了、primary 死了\n更新 3 确认过，可是活着的服务器没有它"
 )
 def a_backup_is_enough(events: Sequence[tuple]) -> list[int]:
     if any(server == "backup" for server, _, _ in events):
