@@ -10,12 +10,13 @@ from dlsys_code.book.exercises import (
     judge_function,
     judge_number,
 )
+from dlsys_code.book.exercises_architecture import EXERCISES as ARCHITECTURE
 from dlsys_code.book.exercises_communication import EXERCISES as COMMUNICATION
 from dlsys_code.book.exercises_introduction import EXERCISES as INTRODUCTION
 from dlsys_code.book.exercises_primitive import EXERCISES as PRIMITIVE
 from dlsys_code.book.exercises_running import LIMIT_S, judge
 
-EXERCISES: dict[str, Exercise] = INTRODUCTION | COMMUNICATION | PRIMITIVE
+EXERCISES: dict[str, Exercise] = INTRODUCTION | ARCHITECTURE | COMMUNICATION | PRIMITIVE
 
 
 def check(name: str, answer: Callable | float, *, limit_s: float = LIMIT_S) -> Verdict:

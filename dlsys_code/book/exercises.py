@@ -20,15 +20,22 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.communication.cost import Cost
 from dlsys_code.primitive.contenders import Answer
+from dlsys_code.world import Trace
 
 Program = Callable[[Tensor, ProcessGroup], Tensor]
 Call = Callable[[Program, Tensor, ProcessGroup], Tensor]  # how a rank runs a program
 Price = Callable[[int, int, int], Cost]  # p, elements, bytes of one
+Look = Callable[[Trace], Sequence[str]]  # what a run shows, in Chinese; nothing if well
 
 
 def plainly(mine: Program, x: Tensor, group: ProcessGroup) -> Tensor:
     """Call a program on this rank."""
     return mine(x, group)
+
+
+def nothing_more(trace: Trace) -> list[str]:
+    """Ask no more of a run."""
+    return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,7 @@ class Task:
     from the inputs of all, as in a race.  most: the cost that is still right.  least: a
     bound that no program beats.  hints: in Chinese, each one says more.  call: how a
     rank calls the program.  one_at_a_time: a rank may not send while it receives.
+    pattern: says how a right program's messages do not go as they should.
     """
 
     sizes: Sequence[tuple[int, int]]
@@ -49,6 +57,7 @@ class Task:
     hints: Sequence[str]
     call: Call = plainly
     one_at_a_time: bool = False
+    pattern: Look = nothing_more
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dlsys_code.communication import cost
 from dlsys_code.world import Trace
 from dlsys_code.world.journal import Event
 
-PACKAGE = "dlsys_code/primitive/"
+PACKAGES = ("dlsys_code/architecture/", "dlsys_code/primitive/")
 
 
 def of_a_right_result(task: Task, trace: Trace, count: int) -> list[str]:
@@ -21,6 +21,7 @@ def of_a_right_result(task: Task, trace: Trace, count: int) -> list[str]:
         borrowed(trace)
         or narrowed(trace)
         or (both_at_once(trace) if task.one_at_a_time else [])
+        or list(task.pattern(trace))
         or waste(task, trace, count)
     )
 
@@ -28,7 +29,8 @@ def of_a_right_result(task: Task, trace: Trace, count: int) -> list[str]:
 def borrowed(trace: Trace) -> list[str]:
     """Say whose collective the program has called instead of writing one."""
     ops = sorted({e.op for e in trace.events if e.kind == "collective"})
-    files = sorted({e.site.split(" ")[0] for e in trace.events if PACKAGE in e.site})
+    sites = {e.site.split(" ")[0] for e in trace.events}
+    files = sorted(site for site in sites if any(part in site for part in PACKAGES))
     if ops:
         return [f"数都对，但用了 torch 的 {'、'.join(ops)}；请用点对点通信自己写"]
     if files:

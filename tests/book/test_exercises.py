@@ -8,6 +8,7 @@ import autocorrect_py
 import cloudpickle
 import exercises_on_the_page as page
 import mistakes
+import mistakes_architecture
 import mistakes_communication
 import mistakes_introduction
 import pytest
@@ -17,8 +18,14 @@ from dlsys_code.book.check import EXERCISES, check, hint
 from dlsys_code.book.exercises import Question
 from dlsys_code.world import World
 
-cloudpickle.register_pickle_by_value(mistakes)  # as a notebook's functions are
-CHAPTERS = (mistakes_introduction, mistakes_communication, mistakes)
+CHAPTERS = (
+    mistakes_introduction,
+    mistakes_architecture,
+    mistakes_communication,
+    mistakes,
+)
+for chapter in (mistakes_architecture, mistakes):  # their programs run on other ranks
+    cloudpickle.register_pickle_by_value(chapter)  # as a notebook's functions are
 RIGHT = {name: right for each in CHAPTERS for name, right in each.RIGHT.items()}
 SAID = [wrong for each in CHAPTERS for wrong in each.SAID]
 PAGES = {chapter: page.read(chapter) for chapter in page.CHAPTERS}
