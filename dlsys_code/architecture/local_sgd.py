@@ -12,7 +12,9 @@ the mean gradient.  PostLocalSGD walks in step first and alone later; DiLoCo put
 inside and SGD with Nesterov's momentum (rate 0.7, momentum 0.9) outside.
 
 Over K steps K/H n bytes are reduced instead of K n.  The price: w_r drift apart in
-between, so for H > 1 the result is another one, and worse if H is too large.
+between (`noting` measures it), so for H > 1 the result is another one, and worse if H
+is too large.  Where the ranks' data differ, even the end does: in step the descent
+stops where the mean slope is 0, after many steps alone at the mean of their own ends.
 
 Sources: T. Lin et al., "Don't use large mini-batches, use local SGD", ICLR 2020; A.
 Douillard et al., "DiLoCo: distributed low-communication training of language models",
@@ -58,6 +60,20 @@ def rounds(steps: int, *, alone: int, first: int = 0) -> list[int]:
         raise ValueError(f"{first} of {steps} steps cannot be in step")
     whole, rest = divmod(steps - first, alone)
     return [1] * first + [alone] * whole + [rest] * (rest > 0)
+
+
+def noting(apart: list[float], all_reduce: AllReduce = torch_sum) -> AllReduce:
+    """Return an all-reduce that notes how far from the mean each argument was.
+
+    apart: gets the distance, as a Euclidean norm; before a meeting that is the drift.
+    """
+
+    def noted(x: Tensor, group: ProcessGroup) -> Tensor:
+        total = all_reduce(x, group)
+        apart.append((x - total / group.size()).norm().item())
+        return total
+
+    return noted
 
 
 def train(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
 PRELOAD = ["torch", "torch.distributed", "numpy", "cloudpickle"]  # not this package
+PRELOAD += ["torch._dynamo"]  # a process's first optimizer would load it, for a second
 _one_at_a_time = threading.Lock()  # starting a process borrows attributes of __main__
 
 

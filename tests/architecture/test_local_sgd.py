@@ -126,6 +126,32 @@ def test_bytes_fall_by_the_steps_alone(world, text, alone):
     assert trace.bytes_sent() == [0, 0]
 
 
+def drift(recipe: Recipe, text: Tensor, lengths: list[int]) -> list[float]:
+    apart, group = [], dist.group.WORLD
+    noted = local_sgd.noting(apart)
+    list(local_sgd.train(recipe, text, group, lengths=lengths, all_reduce=noted))
+    return apart
+
+
+def first_steps_apart(text: Tensor) -> list[float]:
+    """How far from the mean of all each of 3 workers is after its first step."""
+    model, reached = serial.fresh_model(RECIPE), []
+    for r in range(3):
+        samples = range(4 * r, 4 * r + 4)
+        g = plain_sgd.gradient(model, RECIPE, text, 0, samples)[1]
+        reached.append(-RECIPE.learning_rate * g)
+    return [(w - sum(reached) / 3).norm().item() for w in reached]
+
+
+def test_the_drift_is_the_distance_from_the_mean_before_each_meeting(world, text):
+    found = world(3)(drift, RECIPE, text, [1, 4])
+    assert [len(apart) for apart in found] == [2, 2, 2]
+    first, second = zip(*found, strict=True)
+    assert first == pytest.approx(first_steps_apart(text), rel=1e-9)
+    assert min(second) > max(first)
+    assert world(1)(drift, RECIPE, text, [2, 2]) == [[0, 0]]
+
+
 @pytest.mark.parametrize(
     ("steps", "alone", "first", "expected"),
     [
