@@ -88,6 +88,27 @@ def cables_by_kind(network: nx.Graph) -> dict[str, int]:
     return dict(counter)
 
 
+def oversubscription(network: nx.Graph) -> float:
+    """Return bandwidth down over bandwidth up of the worst leaf, the switch of tier 1.
+
+    Links to switches of the same tier count neither way.
+    Errors: ValueError when there is no leaf, or nothing above one.
+    """
+    ratios = []
+    for leaf in (node for node, tier in network.nodes(data="tier") if tier == 1):
+        down = up = 0.0
+        for other, link in network[leaf].items():
+            above = network.nodes[other]["tier"] - 1
+            down += link["bandwidth"] * (above < 0)
+            up += link["bandwidth"] * (above > 0)
+        if not up:
+            raise ValueError(f"{leaf} has no switch above it")
+        ratios.append(down / up)
+    if not ratios:
+        raise ValueError("a network without leaves has no oversubscription")
+    return max(ratios)
+
+
 def diameter(network: nx.Graph) -> int:
     """Return the cables on the way between the two devices farthest apart."""
     devices = endpoints(network)
