@@ -1,10 +1,11 @@
 """What a network offers and what it costs, counted on its graph.
 
-The devices, the switches and the cables are counted, and two more numbers::
+The devices, the switches and the cables are counted, and three more numbers::
 
-    diameter    cables that a message crosses between the two devices farthest apart
-    bisection   the least that must be cut to part the devices into two equal halves,
-                in cables, and in bytes/s of one direction
+    diameter          cables on the way between the two devices farthest apart
+    bisection         the least that must be cut to part the devices into two equal
+                      halves, in cables, and in bytes/s of one direction
+    oversubscription  bandwidth of a leaf down to its devices, over that up
 
 The links from devices to their switches count as cables, and as hops; books on
 routers often leave both out.  Bytes/s are of one direction, where books often add up

@@ -30,7 +30,7 @@ class Job:
     parameters: int
     hosts: int
     tokens_per_step: int  # of the whole batch
-    steps_per_checkpoint: int
+    checkpoint_every: int  # so many steps
     gradient_bytes: int = 2  # of one parameter
     state_bytes: int = 14  # of one parameter in a checkpoint
     token_bytes: int = 4
@@ -58,5 +58,5 @@ class Job:
 
 def bytes_per_step(job: Job) -> dict[str, float]:
     """Return what one host moves over each plane, spread over the steps."""
-    stored = job.checkpoint / job.hosts / job.steps_per_checkpoint
+    stored = job.checkpoint / job.hosts / job.checkpoint_every
     return {"compute": job.gradients, "storage": job.samples + stored}

@@ -18,7 +18,7 @@ def job(**changed):
         "parameters": 1000,
         "hosts": 4,
         "tokens_per_step": 80,
-        "steps_per_checkpoint": 10,
+        "checkpoint_every": 10,
     }
     return Job(**given | changed)
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_holds_weights_and_optimizer_but_no_gradients():
     assert Job.gradient_bytes == MIXED.gradients
 
 
-@pytest.mark.parametrize("name", ["parameters", "hosts", "steps_per_checkpoint"])
+@pytest.mark.parametrize("name", ["parameters", "hosts", "checkpoint_every"])
 def test_nothing_is_no_job(name):
     with pytest.raises(ValueError, match="at least 1"):
         job(**{name: 0})
