@@ -1,10 +1,11 @@
 """What a network offers and what it costs, counted on its graph.
 
-The devices, the switches and the cables are counted, and two more numbers::
+The devices, the switches and the cables are counted, and three more numbers::
 
-    diameter    cables that a message crosses between the two devices farthest apart
-    bisection   the least that must be cut to part the devices into two equal halves,
-                in cables, and in bytes/s of one direction
+    diameter          cables on the way between the two devices farthest apart
+    bisection         the least that must be cut to part the devices into two equal
+                      halves, in cables, and in bytes/s of one direction
+    oversubscription  bandwidth of a leaf down to its devices, over that up
 
 The links from devices to their switches count as cables, and as hops; books on
 routers often leave both out.  Bytes/s are of one direction, where books often add up
@@ -86,6 +87,27 @@ def cables_by_kind(network: nx.Graph) -> dict[str, int]:
     for _, _, link in network.edges(data=True):
         counter[link["kind"]] += link["cables"]
     return dict(counter)
+
+
+def oversubscription(network: nx.Graph) -> float:
+    """Return bandwidth down over bandwidth up of the worst leaf, the switch of tier 1.
+
+    Links to switches of the same tier count neither way.
+    Errors: ValueError when there is no leaf, or nothing above one.
+    """
+    ratios = []
+    for leaf in (node for node, tier in network.nodes(data="tier") if tier == 1):
+        down = up = 0.0
+        for other, link in network[leaf].items():
+            above = network.nodes[other]["tier"] - 1
+            down += link["bandwidth"] * (above < 0)
+            up += link["bandwidth"] * (above > 0)
+        if not up:
+            raise ValueError(f"{leaf} has no switch above it")
+        ratios.append(down / up)
+    if not ratios:
+        raise ValueError("a network without leaves has no oversubscription")
+    return max(ratios)
 
 
 def diameter(network: nx.Graph) -> int:

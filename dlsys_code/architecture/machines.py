@@ -16,9 +16,14 @@ its links::
     DGX H100      8         18               4          4 or 5
     GB200 NVL72   72        18               18         1
 
+A super node of more devices takes two levels of switches.  CloudMatrix384 has 48 hosts
+of 8 devices; a device has 14 links, two to each of 7 switches of its host.  The i-th of
+those is joined to all 16 upper switches of plane i by one link: 16 down, 16 up.
+
 Sources: NVIDIA, "DGX-1 with Tesla V100 system architecture", WP-08437-002, 2017; "DGX
 A100 system architecture", 2020; "H100 tensor core GPU architecture", 2022; "GB200
-NVL72", 2024.
+NVL72", 2024; P. Zuo et al., "Serving large language models on Huawei CloudMatrix384",
+2025, section 3.
 """
 
 from itertools import combinations, product
@@ -110,3 +115,19 @@ def dgx_h100(nvlink: Cable) -> nx.Graph:
 def nvl72(nvlink: Cable) -> nx.Graph:
     """Return the NVLinks of a GB200 NVL72: 9 trays with 2 switches of 72 ports each."""
     return nvswitch_node(devices=72, switches=18, links_per_device=18, nvlink=nvlink)
+
+
+def cloudmatrix384(ub: Cable) -> nx.Graph:
+    """Return the UB network between the 384 devices of a CloudMatrix384.
+
+    The 192 CPUs, which hang on the same switches, are left out.
+    """
+    hosts, planes, upper = 48, 7, 16
+    network = with_devices(list(product(range(hosts), range(8))))
+    for rank, (host, _) in list(network.nodes(data="place")):
+        for plane in range(planes):
+            connect(network, rank, f"leaf {host * planes + plane}", ub, cables=2)
+    for host, plane, i in product(range(hosts), range(planes), range(upper)):
+        ends = f"leaf {host * planes + plane}", f"spine {plane * upper + i}"
+        connect(network, *ends, ub)
+    return with_tiers(network)

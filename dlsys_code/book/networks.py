@@ -79,9 +79,9 @@ def draw_network(
         if loads:
             _paint_loads(axes, graph, placed, loads, load_label)
         else:
-            _paint_kinds(axes, graph, placed, muted=bool(marks))
+            paint_links(axes, graph, placed, muted=bool(marks))
         _paint_marks(axes, placed, marks)
-        _paint_nodes(axes, graph, placed)
+        paint_nodes(axes, graph, placed)
         _name_rows(axes, graph, placed)
         axes.legend(
             frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.0)
@@ -95,10 +95,28 @@ def _width(cables: int) -> float:
     return 1.0 if cables < 2 else 2.0 + 0.5 * log2(cables / 2)
 
 
-def _paint_kinds(axes: Axes, graph: nx.Graph, placed: Layout, muted: bool) -> None:
-    """Draw every link in the colour of its kind, or all in grey."""
-    kinds = dict.fromkeys(kind for _, _, kind in graph.edges(data="kind"))
-    colours = dict(zip(kinds, CYCLE, strict=False))
+def colours_of_kinds(*graphs: nx.Graph) -> dict[str, str]:
+    """Return a colour for every kind of link, alike in several networks."""
+    kinds = dict.fromkeys(
+        kind for graph in graphs for _, _, kind in graph.edges(data="kind")
+    )
+    return dict(zip(kinds, CYCLE, strict=False))
+
+
+def paint_links(
+    axes: Axes,
+    graph: nx.Graph,
+    placed: Layout,
+    *,
+    muted: bool = False,
+    colours: Mapping[str, str] | None = None,
+    thin: float = 1.0,
+) -> None:
+    """Draw every link in the colour of its kind; muted: all in grey.
+
+    colours: of the kinds, else as they come.  thin: a factor of the width of a line.
+    """
+    colours = colours_of_kinds(graph) if colours is None else colours
     said = set()
     for a, b, link in graph.edges(data=True):
         kind, cables = link["kind"], link["cables"]
@@ -109,7 +127,7 @@ def _paint_kinds(axes: Axes, graph: nx.Graph, placed: Layout, muted: bool) -> No
             x,
             y,
             color=colour,
-            linewidth=_width(cables),
+            linewidth=thin * _width(cables),
             zorder=1,
             label=None if muted or label in said else label,
         )
@@ -156,10 +174,12 @@ def _paint_marks(axes: Axes, placed: Layout, marks: Sequence[tuple]) -> None:
             )
 
 
-def _paint_nodes(axes: Axes, graph: nx.Graph, placed: Layout) -> None:
-    """Draw the nodes with their numbers, if these can be read."""
-    numbered = len(graph) <= MOST_NUMBERED
-    area = 130 if len(graph) <= 40 else 70 if numbered else 10
+def paint_nodes(
+    axes: Axes, graph: nx.Graph, placed: Layout, *, small: bool = False
+) -> None:
+    """Draw the nodes with their numbers, if these can be read; small: without."""
+    numbered = len(graph) <= MOST_NUMBERED and not small
+    area = 26 if small else 130 if len(graph) <= 40 else 70 if numbered else 10
     for kind, (marker, fill, name) in LOOKS.items():
         nodes = [node for node, data in graph.nodes(data=True) if data["kind"] == kind]
         if not nodes:

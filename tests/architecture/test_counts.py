@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlsys_code.architecture import counts, machines, topology
-from dlsys_code.architecture.counts import Counts, cables_by_kind, count
+from dlsys_code.architecture.counts import (
+    Counts,
+    cables_by_kind,
+    count,
+    oversubscription,
+)
 from dlsys_code.architecture.graph import Cable
 from dlsys_code.architecture.networks import dragonfly, rail_optimized
 
@@ -164,3 +169,32 @@ def test_one_device_has_no_bisection():
     alone.add_node(0, kind="device", tier=0, place=(0,))
     with pytest.raises(ValueError, match="1 device has no halves"):
         count(alone)
+
+
+@few
+@given(spines=st.integers(1, 4), devices=st.integers(1, 6), side=st.integers(1, 2))
+def test_oversubscription_is_down_over_up(spines, devices, side):
+    network = topology.spine_leaf(
+        leaves=2, spines=spines, devices_per_leaf=devices, cable=CABLE, cables=side
+    )
+    assert oversubscription(network) == pytest.approx(devices / (spines * side))
+    uplink = Cable(bandwidth=100e9, kind="XDR")
+    faster = topology.spine_leaf(
+        leaves=2, spines=spines, devices_per_leaf=devices, cable=CABLE, uplink=uplink
+    )
+    assert oversubscription(faster) == pytest.approx(devices / (2 * spines))
+
+
+def test_a_fat_tree_is_oversubscribed_at_its_leaves_only():
+    assert oversubscription(topology.fat_tree(8, CABLE)) == 1
+    assert oversubscription(topology.fat_tree(8, CABLE, oversubscription=3)) == 3
+
+
+def test_no_oversubscription_without_switches_or_above_the_top():
+    with pytest.raises(ValueError, match="without leaves"):
+        oversubscription(topology.ring(4, CABLE))
+    flat = dragonfly(
+        routers_per_group=2, devices_per_router=1, global_cables=1, cable=CABLE
+    )
+    with pytest.raises(ValueError, match="router 0 has no switch above"):
+        oversubscription(flat)

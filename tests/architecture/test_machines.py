@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 
 from dlsys_code.architecture import machines
-from dlsys_code.architecture.counts import count
+from dlsys_code.architecture.counts import count, oversubscription
 from dlsys_code.architecture.graph import Cable, check
 
 NVLINK = Cable(bandwidth=25e9, kind="NVLink 2")
@@ -91,3 +91,17 @@ def test_machines_without_devices_are_refused(changed):
 def test_fewer_links_than_switches_are_refused():
     with pytest.raises(ValueError, match="8 devices cannot join 6 switches by 4 links"):
         machines.nvswitch_node(devices=8, switches=6, links_per_device=4, nvlink=NVLINK)
+
+
+def test_a_cloudmatrix_is_as_its_paper_has_it():
+    # Zuo et al. 2025, section 3: 7 switches in each of 48 hosts, 7 x 16 above them,
+    # 392 GB/s a device, not oversubscribed.
+    network = machines.cloudmatrix384(Cable(bandwidth=28e9, kind="UB"))
+    check(network)
+    counted = count(network)
+    assert (counted.devices, counted.switches) == (384, 7 * 48 + 7 * 16)
+    assert counted.bandwidth_per_device == 392e9
+    assert oversubscription(network) == 1
+    on_boards, above = 384 * 14, 7 * 48 * 16
+    assert counted.cables == on_boards + above
+    assert {network.degree(f"spine {i}", weight="cables") for i in range(112)} == {48}

@@ -148,3 +148,16 @@ def test_a_ring_of_eight_has_no_binomial_tree():
 def test_too_many_devices_are_refused():
     with pytest.raises(ValueError, match="up to 9 devices, not 10"):
         all_rings(topology.ring(10, NVLINK))
+
+
+def test_a_cube_mesh_has_one_ring_of_doubled_and_one_of_single_links():
+    mesh = machines.cube_mesh(NVLINK)
+    rings = all_rings(mesh)
+    widths = [{mesh.edges[hop]["cables"] for hop in hops(ring)} for ring in rings]
+    assert len(rings) == 30
+    assert [r for r, w in zip(rings, widths, strict=True) if w == {2}] == [
+        (0, 3, 2, 1, 5, 6, 7, 4)
+    ]
+    assert [r for r, w in zip(rings, widths, strict=True) if w == {1}] == [
+        (0, 1, 3, 7, 5, 4, 6, 2)
+    ]
