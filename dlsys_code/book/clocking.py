@@ -17,8 +17,8 @@ from dlsys_code.architecture.asynchronous import Job
 from dlsys_code.architecture.staleness import ASP, BSP, checked_bound
 from dlsys_code.architecture.stragglers import Fixed, Random, Times
 from dlsys_code.architecture.updates import Run
-from dlsys_code.book import three_clocks
 from dlsys_code.book.arguments import first_rank, refusing
+from dlsys_code.book.losses import Against, losses
 from dlsys_code.book.race import checked_ranks
 from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.gpt import GPTConfig
@@ -124,9 +124,10 @@ def report(runs: Mapping[str, Run]) -> Iterator[str]:
 
 def drawn(runs: Mapping[str, Run]) -> str:
     """Return the loss against updates and against time, as SVG."""
-    return three_clocks.losses(
-        runs,
-        unit="ms",
-        per=ms,
+    rows = {name: run.losses() for name, run in runs.items()}
+    by_update = {n: [(done, loss) for done, _, loss in r] for n, r in rows.items()}
+    by_time = {n: [(s / ms, loss) for _, s, loss in r] for n, r in rows.items()}
+    return losses(
+        [Against("updates", by_update), Against("time [ms]", by_time)],
         alt="左图是损失随更新次数的变化，右图是随时间的变化，每个界一条线",
     ).svg

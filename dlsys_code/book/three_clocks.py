@@ -1,4 +1,4 @@
-"""Runs with a server, drawn: who works and who waits, and what the loss makes of it.
+"""Runs with a server, drawn: who works when, and who waits.
 
 A block is one update of one worker, from the weights it got to the weights it changed.
 Its colour tells its staleness; a gap is a worker that must wait.
@@ -13,7 +13,7 @@ from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
 from dlsys_code.architecture.updates import Run
-from dlsys_code.book.drawing import INK, PAPER, Drawing, draw, told_apart
+from dlsys_code.book.drawing import INK, PAPER, Drawing, draw
 
 MOST = 4  # staleness from which on all blocks look alike
 NARROWEST = 0.8  # block with a number, in units of time
@@ -74,30 +74,3 @@ def _paint_blocks(axes: Axes, run: Run, until: float, shade: BoundaryNorm) -> No
                 fontsize=6,
                 color=PAPER if min(staleness, MOST) >= MOST - 1 else INK,
             )
-
-
-def losses(
-    runs: Mapping[str, Run], *, unit: str, per: float = 1.0, alt: str
-) -> Drawing:
-    """Return the loss of every run, against its updates and against its time.
-
-    unit: of the time, per: how many seconds of the runs make one of it.
-    Errors: ValueError for more runs than there are colours to tell them apart.
-    """
-    drawn = told_apart("runs", runs)
-
-    def paint(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, sharey=True)
-        for name, run, colour, marker in drawn:
-            updates, seconds, loss = zip(*run.losses(), strict=True)
-            look = {"color": colour, "marker": marker, "markersize": 3, "label": name}
-            left.plot(updates, loss, **look)
-            right.plot([s / per for s in seconds], loss, **look)
-        left.set(xlabel="updates", ylabel="loss [nat/token]")
-        right.set_xlabel(f"time [{unit}]")
-        for axes in (left, right):
-            axes.set_facecolor(PAPER)
-            axes.grid(color="#dddddd", linewidth=0.6)
-        left.legend(frameon=False)
-
-    return draw(paint, size=(7.0, 3.0), alt=alt)

@@ -3,24 +3,17 @@
 from functools import partial
 from math import inf
 
-import pytest
 from lettering import words
 
 from dlsys_code.architecture.stragglers import Fixed, simulate
 from dlsys_code.architecture.updates import Run, Update
-from dlsys_code.book.three_clocks import at_work, losses
+from dlsys_code.book.three_clocks import at_work
 
 ALT = "每个工人的时间线，一块是一次更新"
 PAPER = {
     name: simulate(3, bound=bound, updates=30, times=Fixed(0, 4))
     for name, bound in {"BSP": 0, "ASP": inf}.items()
 }
-
-
-def learned(run: Run) -> Run:
-    """The run with a loss for every update."""
-    rows = [u._replace(loss=5 - i / 30) for i, u in enumerate(run.updates)]
-    return Run(run.workers, rows)
 
 
 def test_a_block_bears_its_clock_and_a_row_its_worker(monkeypatch):
@@ -45,17 +38,3 @@ def test_stale_updates_have_another_colour():
     dark = "#662506"  # the last of the shades
     drawn = [at_work({"a": run}, until=7, alt=ALT).svg for run in (old, fresh)]
     assert drawn[0].count(dark) == 1 + drawn[1].count(dark)  # the scale has it too
-
-
-def test_losses_are_drawn_against_updates_and_against_time(monkeypatch):
-    runs = {name: learned(run) for name, run in PAPER.items()}
-    said = words(monkeypatch, lambda: losses(runs, unit="ms", per=1e-3, alt=ALT))
-    assert {"updates", "time [ms]", "loss [nat/token]", "BSP", "ASP"} <= set(
-        said.splitlines()
-    )
-
-
-def test_more_runs_than_colours_are_refused():
-    many = {str(i): learned(PAPER["BSP"]) for i in range(7)}
-    with pytest.raises(ValueError, match="6 runs can be told apart, not 7"):
-        losses(many, unit="ms", alt=ALT)
