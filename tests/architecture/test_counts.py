@@ -198,3 +198,10 @@ def test_no_oversubscription_without_switches_or_above_the_top():
     )
     with pytest.raises(ValueError, match="router 0 has no switch above"):
         oversubscription(flat)
+
+
+def test_the_worst_leaf_decides():
+    network = topology.spine_leaf(leaves=3, spines=2, devices_per_leaf=2, cable=CABLE)
+    assert oversubscription(network) == 1
+    network.remove_edge("leaf 1", "spine 0")
+    assert oversubscription(network) == 2
