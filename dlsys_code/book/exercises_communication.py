@@ -147,4 +147,5 @@ EXERCISES: dict[str, Exercise] = {
             "再代回轮数少的那个：β = (用时 - 轮数 × α) / n。",
         ],
     ),
+    "server_breaks_at": NUMBERS["server_breaks_at"],
 }

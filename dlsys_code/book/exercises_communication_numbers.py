@@ -6,8 +6,8 @@ Every value and every near miss comes from the module that the chapter shows.
 from dlsys_code.book.exercises import Question
 from dlsys_code.communication import datapath, framing, hardware, nccl
 from dlsys_code.communication.channels import Communicator
-from dlsys_code.communication.link import Link
-from dlsys_code.introduction.units import GB, Gbit, GiB, us
+from dlsys_code.communication.link import Link, transfer_time_s
+from dlsys_code.introduction.units import GB, Gbit, GiB, ms, us
 
 NVLINK, NDR = hardware.link("NVLink 4"), hardware.link("InfiniBand NDR")
 HALF = Link(latency_s=2 * us, bandwidth=400 * Gbit).half_bandwidth_bytes
@@ -17,6 +17,9 @@ COPIES = datapath.count(datapath.paths()["TCP, GPU, pageable"]).cpu_bytes(GiB) /
 TWO = Communicator(nodes=2, ranks_per_node=8, channels=8, channel_bandwidth=24 * GB)
 RING, TREE = (nccl.latency_s(name, "LL", TWO) / us for name in ("ring", "tree"))
 BUS = 420.0  # GB/s, measured on 5 H100
+OLD = Link(latency_s=4 * us, bandwidth=hardware.link("100 GbE").bandwidth)
+STEP, GRADIENTS = 5 * ms, 4 * 771_200
+WHOLE = transfer_time_s(GRADIENTS, OLD)  # all gradients, one message
 
 
 def goodput(overhead: int, payload: int = 1024) -> float:
@@ -130,6 +133,22 @@ NUMBERS = {
         hints=[
             "先由总线带宽求算法带宽（algorithm bandwidth）：除以 2(p-1)/p，p = 5。",
             "再乘交换机里加时每字节发的字节：1 + 1/p。",
+        ],
+    ),
+    "server_breaks_at": Question(
+        value=STEP / (2 * WHOLE),
+        unit="个",
+        near={
+            STEP / WHOLE: "权重要发下去，梯度要收上来：每个 worker 两条消息",
+            STEP / (2 * GRADIENTS * OLD.seconds_per_byte): "每条消息还要付一次时延",
+            STEP / (2 * (OLD.latency_s + GRADIENTS / (100 * GB))): (
+                "网口是 12.5 GB/s，100 是它的比特"
+            ),
+            2 * WHOLE / STEP: "倒过来了：这是一个 worker 的通信占计算的几成",
+        },
+        hints=[
+            "一个 worker 的两条消息要多久？服务器一次只收发一条。",
+            "`5000 / (2 * (4 + 3084800 / 12500))`，单位都是微秒。",
         ],
     ),
 }

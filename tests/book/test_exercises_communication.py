@@ -24,6 +24,7 @@ BY_HAND = {
     "copied_gibibytes": 8,
     "ring_starts_later": 14.8,
     "on_the_wire": 315,
+    "server_breaks_at": 5000 / (2 * (4 + 246.784)),
 }
 
 
