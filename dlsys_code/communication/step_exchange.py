@@ -93,7 +93,7 @@ def server_on_rank_0(p: int, count: int, item: int, hosts: Hosts) -> float:
     return 2 * (mates - 1) * near_s + 2 * (p - mates) * far_s
 
 
-def servers_on_all(p: int, count: int, item: int, hosts: Hosts) -> float:
+def sharded(p: int, count: int, item: int, hosts: Hosts) -> float:
     """Return the time for p workers that all serve an equal range: that of a ring [s].
 
     A worker meets p - 1 servers and a server p - 1 workers, for 1/p of the bytes each.

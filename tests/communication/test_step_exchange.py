@@ -18,7 +18,7 @@ HOSTS = Hosts(
 FORMULAS = {
     "one server": step_exchange.one_server,
     "rank 0": step_exchange.server_on_rank_0,
-    "all": step_exchange.servers_on_all,
+    "all": step_exchange.sharded,
     "ring": step_exchange.ring,
     "two levels": step_exchange.two_levels,
 }
