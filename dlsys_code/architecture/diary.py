@@ -18,6 +18,7 @@ Source: POSIX, "write": a write with O_APPEND goes to the end of the file in one
 import os
 from collections.abc import Callable
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -46,6 +47,17 @@ class Diary(NamedTuple):
     def events(self, who: str, step: int) -> set[str]:
         """Return what a process did in a step."""
         return {e.event for e in self.entries if (e.who, e.step) == (who, step)}
+
+    def steps(self) -> list[int]:
+        """Return how many losses each worker reported."""
+        return [len(own) for own in self.losses]
+
+    def steps_like(self, other: "Diary") -> int:
+        """Return how many steps worker 0 goes before its loss differs, by one bit."""
+        pairs = (
+            zip(self.losses[0], other.losses[0], strict=False) if self.losses else ()
+        )
+        return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def record(train: Train, kill: Entry | None = None) -> Diary:

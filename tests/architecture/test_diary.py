@@ -63,13 +63,22 @@ def test_the_last_line_of_the_dead_is_what_they_died_of(kill):
     assert run.events(kill.who, STEPS - 1) == set()
 
 
-def test_a_lost_run_leaves_its_error_and_its_lines():
+def test_a_lost_run_leaves_its_error_and_its_lines(whole):
     kill = Entry("server 0", "updated", 1)
     run = diary.record(partial(TRAIN, replicas=1), kill)
-    assert run.losses == []
+    assert run.losses == run.steps() == []
+    assert run.steps_like(whole) == 0
     assert run.error == "all servers are lost, 1 of 1"
     assert run.events("worker 1", 1) == {"computed"}
     assert run.events("server 0", 1) == {"pushed", "updated"}
+
+
+def test_a_lost_worker_shows_one_step_after_its_death(whole):
+    """Its gradient is missing in the update of step 1, so in the weights of step 2."""
+    run = diary.record(TRAIN, Entry("worker 1", "computed", 1))
+    assert run.steps() == [STEPS, 1]
+    assert run.steps_like(whole) == 2
+    assert whole.steps_like(whole) == STEPS
 
 
 def test_other_errors_pass():
