@@ -1,11 +1,9 @@
-"""Ranks on a circle: who sends what to whom in every round, and who talks to whom.
+"""Ranks on a circle: who sends what to whom in every round of a recorded run.
 
-`stamped_circle` draws a recorded run on stamped chunks (see `stamps`) round by round;
-`partners` draws only which ranks exchange messages.  Both read the messages of the run
-and assume nothing about its algorithm.
+Every rank brings chunks with its stamp (see `stamps`), so the messages tell whose
+shares they carry; nothing about the algorithm is assumed.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import cos, hypot, pi, sin
 
@@ -15,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
 from dlsys_code.book.drawing import (
-    BLUE,
     CYCLE,
     INK,
     PAPER,
@@ -26,7 +23,7 @@ from dlsys_code.book.drawing import (
 )
 from dlsys_code.world import Trace
 
-PIE, DISC = 0.29, 0.17  # radius of a rank, where that of the circle is 1
+PIE = 0.29  # radius of a rank, where that of the circle is 1
 MOST_IN_A_ROW = 4
 Point = tuple[float, float]
 
@@ -54,7 +51,7 @@ def stamped_circle(trace: Trace, *, alt: str) -> Drawing:
             _paint_circle(axes, f"round {number}")
             for source, to, chunk, shares in moves:
                 ends, colour = (source, to), CYCLE[chunk]
-                middle = _message(axes, ends, p, colour, radius=PIE, width=1.4)
+                middle = _message(axes, ends, p, colour)
                 who = "".join(map(str, sorted(shares)))
                 _label(axes, middle, f"c{chunk}: {who}", colour)
             for rank in range(p):
@@ -74,38 +71,6 @@ def after_rounds(
         yield number, moves[number], dict(held)
 
 
-def partners(traces: Mapping[str, Trace], *, alt: str) -> Drawing:
-    """Return for each run which rank sends to which, an arrow for every direction.
-
-    An arrow is the thicker the more bytes it stands for, on one scale for all panels.
-    """
-    pairs = {name: bytes_by_pair(trace) for name, trace in traces.items()}
-    most = max((n for each in pairs.values() for n in each.values()), default=1)
-
-    def paint(figure: Figure) -> None:
-        grid = figure.subplots(1, len(traces), squeeze=False)[0]
-        for axes, (name, trace) in zip(grid, traces.items(), strict=True):
-            p, each = len(trace.results), pairs[name]
-            axes.axis("off")
-            most_sent = f"a rank sends up to {max(trace.bytes_sent()):,} B"
-            _paint_circle(axes, f"{name}: {len(each)} arrows\n{most_sent}")
-            for ends, n in sorted(each.items()):
-                width = 0.7 + 2.3 * n / most  # the two directions lie side by side
-                _message(axes, ends, p, BLUE, radius=DISC, width=width, aside=0.035)
-            for rank in range(p):
-                _rank(axes, rank, p, {})
-
-    return draw(paint, size=(2.6 * len(traces), 2.2), alt=alt)
-
-
-def bytes_by_pair(trace: Trace) -> dict[tuple[int, int], int]:
-    """Return (source, destination) -> the bytes of all its messages."""
-    total: Counter[tuple[int, int]] = Counter()
-    for message in trace.messages():
-        total[message.source, message.destination] += message.bytes
-    return dict(total)
-
-
 def place(rank: int, p: int) -> Point:
     """Return where a rank is: clockwise from the top, on a circle of radius 1."""
     angle = pi / 2 - 2 * pi * rank / p
@@ -122,19 +87,14 @@ def _message(
     ends: tuple[int, int],
     p: int,
     colour: str,
-    *,
-    radius: float,
-    width: float,
-    aside: float = 0.0,
 ) -> Point:
     """Draw an arrow from rank to rank and return its middle."""
     (ax, ay), (bx, by) = (place(rank, p) for rank in ends)
     length = hypot(bx - ax, by - ay)
     ux, uy = (bx - ax) / length, (by - ay) / length
-    x, y, room = -aside * uy, aside * ux, radius + 0.03
-    start = ax + room * ux + x, ay + room * uy + y
-    end = bx - room * ux + x, by - room * uy + y
-    arrow(axes, start, end, colour, width)
+    room = PIE + 0.03
+    start, end = (ax + room * ux, ay + room * uy), (bx - room * ux, by - room * uy)
+    arrow(axes, start, end, colour, 1.4)
     return (ax + bx) / 2, (ay + by) / 2
 
 
@@ -156,7 +116,7 @@ def _label(axes: Axes, at: Point, text: str, colour: str) -> None:
 
 
 def _rank(axes: Axes, rank: int, p: int, slices: Mapping[int, int]) -> None:
-    """Draw a rank.  slices: how many shares each of its p chunks holds, if any."""
+    """Draw a rank.  slices: how many shares each of its p chunks holds."""
     at = place(rank, p)
     for chunk, shares in slices.items():
         strength = 0.12 + 0.88 * (shares - 1) / max(1, p - 1)
@@ -164,6 +124,5 @@ def _rank(axes: Axes, rank: int, p: int, slices: Mapping[int, int]) -> None:
         first = 90 - 360 * (chunk + 1) / p
         edges = (first, first + 360 / p)
         axes.add_patch(Wedge(at, PIE, *edges, facecolor=face, edgecolor=INK, lw=0.4))
-    inner = PIE / 2 if slices else DISC
-    axes.add_patch(Wedge(at, inner, 0, 360, facecolor=PAPER, edgecolor=INK, lw=0.5))
+    axes.add_patch(Wedge(at, PIE / 2, 0, 360, facecolor=PAPER, edgecolor=INK, lw=0.5))
     axes.text(*at, str(rank), ha="center", va="center", fontsize=7)

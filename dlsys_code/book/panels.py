@@ -47,13 +47,17 @@ def logarithmic(
 
 
 def dashes(lines: Sequence[Sequence[float]]) -> list[tuple]:
-    """Return the line style of each line: with k that coincide, one dash in k."""
+    """Return the line style of each line: with k that coincide, one dash in k.
+
+    The first is solid; each later one lies on those before and covers less of them, so
+    that no dash needs an offset, which not every viewer draws.
+    """
     every = [tuple(line) for line in lines]
     styles = []
     for number, line in enumerate(every):
         alike, before = every.count(line), every[:number].count(line)
-        dash = (DASH, DASH * (alike - 1))
-        styles.append((before * DASH, dash if alike > 1 else None))
+        dash = (DASH * (alike - before), DASH * before)
+        styles.append((0.0, dash if before else None))
     return styles
 
 

@@ -4,7 +4,6 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
 import pytest
-import torch
 import torch.distributed as dist
 from lettering import words
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from dlsys_code.book import circle
 from dlsys_code.book.drawing import stamped_moves
 from dlsys_code.book.stamps import stamped
-from dlsys_code.primitive import ring, tree
+from dlsys_code.primitive import ring
 from dlsys_code.world import Trace
 
 ALT = "几个 rank 围成一圈，箭头是它们之间的消息"
@@ -21,10 +20,6 @@ ALT = "几个 rank 围成一圈，箭头是它们之间的消息"
 def ring_on_stamps() -> Tensor:
     rank, p = dist.get_rank(), dist.get_world_size()
     return ring.all_reduce(stamped(rank, p), dist.group.WORLD)
-
-
-def broadcast(count: int) -> Tensor:
-    return tree.broadcast(torch.ones(count), dist.group.WORLD)
 
 
 @pytest.fixture
@@ -58,22 +53,8 @@ def test_what_is_held_after_a_round_is_what_arrived(trace):
     assert total[-1] == 125
 
 
-def test_partners_are_the_pairs_of_the_messages(world, trace, monkeypatch):
-    traces = {"ring": trace, "tree": world(4).trace(broadcast, 3)}
-    assert circle.bytes_by_pair(trace) == {(r, (r + 1) % 5): 64 for r in range(5)}
-    assert circle.bytes_by_pair(traces["tree"]) == {(0, 1): 12, (0, 2): 12, (1, 3): 12}
-    written = words(monkeypatch, lambda: circle.partners(traces, alt=ALT)).splitlines()
-    assert "ring: 5 arrows" in written
-    assert "tree: 3 arrows" in written
-    assert "a rank sends up to 64 B" in written
-    assert "a rank sends up to 24 B" in written
-
-
-@pytest.mark.parametrize(
-    "paint",
-    [circle.stamped_circle, lambda t, alt: circle.partners({"ring": t}, alt=alt)],
-)
-def test_a_circle_is_the_same_from_run_to_run(world, paint):
+def test_a_circle_is_the_same_from_run_to_run(world):
+    paint = circle.stamped_circle
     first, second = (paint(world(3).trace(ring_on_stamps), alt=ALT) for _ in range(2))
     assert first.svg == second.svg
     title = ElementTree.fromstring(first.svg).find("{http://www.w3.org/2000/svg}title")
@@ -82,8 +63,6 @@ def test_a_circle_is_the_same_from_run_to_run(world, paint):
 
 def test_one_rank_has_no_messages(world):
     alone = world(1).trace(ring_on_stamps)
-    assert circle.bytes_by_pair(alone) == {}
-    assert circle.partners({"alone": alone}, alt=ALT).alt == ALT
     assert circle.stamped_circle(alone, alt=ALT).alt == ALT
 
 
