@@ -74,7 +74,8 @@ class Client:
         """Hand in the gradients of a step; return when all living servers have them.
 
         Errors: ValueError for gradients or a step that do not fit, the server lives on;
-        ConnectionError when all servers are lost; TimeoutError when one is silent.
+        ConnectionError when all servers are lost; TimeoutError when one is silent: all
+        are let go of then, for its late answer would be taken for that to the next.
         """
         self._ask(Push(step, gradients))
 
@@ -87,6 +88,8 @@ class Client:
         while self.living:
             say(self.living[0], request)
             if not self.living[0].poll(self.patience_s):
+                self.close()
+                self.living = []
                 raise TimeoutError(f"no server answered in {self.patience_s:g} s")
             answer = hear(self.living[0])
             if answer is None:

@@ -65,6 +65,8 @@ def check(values: Values, keys: Keys, dtype: torch.dtype) -> None:
     for key, value in values.items():
         if key not in keys:
             raise ValueError(f"{key!r} is none of the {len(keys)} keys")
+        if not isinstance(value, Tensor):
+            raise ValueError(f"key {key!r} takes a tensor, not {type(value).__name__}")
         if value.shape != (len(keys[key]),) or value.dtype != dtype:
             raise ValueError(
                 f"key {key!r} takes ({len(keys[key])},) of {dtype}, "

@@ -54,6 +54,8 @@ class Replica:
         """Return what is wrong with a push, nothing if it can be used."""
         if push.step > self.updates:
             return f"step {push.step} cannot be pushed before step {self.updates}"
+        if push.step < max(self.updates - 1, 0):  # only the last can come again
+            return f"step {push.step} cannot be pushed, the next is {self.updates}"
         try:
             check(push.gradients, self.keys, self.dtype)
         except ValueError as error:
@@ -97,6 +99,8 @@ def answer_at_once(replica: Replica, request: object) -> Answer | None:
     """Return the answer to a request, None to a push that waits for the others."""
     if request == PULL:
         return Answer(weights=replica.shard.values())
+    if not isinstance(request, Push):
+        return Answer(complaint=f"a server is asked to push or pull, not {request!r}")
     if complaint := replica.complaint(request):
         return Answer(complaint=complaint)
     # An update is known here and the push comes again: who made it first is gone.

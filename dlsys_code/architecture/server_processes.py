@@ -102,12 +102,14 @@ def start_servers(
     """Start one server or two that hold the same keys; return clients and processes.
 
     watch: is told "pushed", "updated", "copied", "acknowledged" of "server 0" and 1.
-    Errors: ValueError for another number of replicas, or less than 1 client.
+    Errors: ValueError for another number of replicas, less than 1 client, or no key.
     """
     if replicas not in (1, 2) or clients < 1:
         raise ValueError(
             f"1 or 2 servers have at least 1 client, not {replicas} and {clients}"
         )
+    if not weights:
+        raise ValueError("servers hold at least 1 key, not 0")
     pipes = [[Pipe() for _ in range(clients)] for _ in range(replicas)]
     between = Pipe()
     servers = []

@@ -54,6 +54,8 @@ def train(
     watch: is also told "computed" of "worker 0" and so on.
     Errors: ConnectionError when all servers are lost; see `start_servers`.
     """
+    if workers < 1:
+        raise ValueError(f"a server needs at least 1 worker, not {workers}")
     each = samples_each(recipe, workers)
     model = serial.fresh_model(recipe)
     weights = weights_of(model, parameter_keys(model))

@@ -157,7 +157,9 @@ BAD = [
     (0, {"q": torch.zeros(1)}, "'q' is none of the 2 keys"),
     (0, {"a": torch.zeros(4)}, "key 'a' takes (5,) of torch.float32, not (4,) of"),
     (0, {"b": torch.zeros(2).double()}, "not (2,) of torch.float64"),
+    (0, {"a": [0.0] * 5}, "key 'a' takes a tensor, not list"),
     (7, {}, "step 7 cannot be pushed before step 0"),
+    (-1, {}, "step -1 cannot be pushed, the next is 0"),
 ]
 
 
@@ -169,7 +171,11 @@ def test_servers_live_on_after_bad_pushes_and_count_none_twice(served):
         assert complaint in str(caught.value)
     with pytest.raises(ValueError, match="1 of 2 keys are missing: 'b' first"):
         client.push(0, {"a": torch.zeros(5)})
+    with pytest.raises(ValueError, match="asked to push or pull, not 'pul'"):
+        client._ask("pul")
     push_all(client)
+    with pytest.raises(ValueError, match=f"step {STEPS - 2} .* the next is {STEPS}"):
+        client.push(STEPS - 2, gradients(0))
     client.push(STEPS - 1, gradients(0))
     primary.kill()
     client.push(STEPS - 1, gradients(0))
@@ -182,6 +188,9 @@ def test_a_silent_server_is_not_waited_for_for_ever(served):
     client.patience_s = 0.05
     os.kill(primary.pid, signal.SIGSTOP)
     with pytest.raises(TimeoutError, match="no server answered in 0.05 s"):
+        client.push(0, gradients(0))
+    os.kill(primary.pid, signal.SIGCONT)
+    with pytest.raises(ConnectionError):  # rather than the answer to the push
         client.pull()
 
 
@@ -191,6 +200,11 @@ def test_servers_that_cannot_be_are_refused(replicas, clients):
     with processes() as start, pytest.raises(ValueError) as caught:
         start_servers(start, FIRST, adamw, clients=clients, replicas=replicas)
     assert str(caught.value) == complaint
+
+
+def test_servers_without_a_key_are_refused():
+    with processes() as start, pytest.raises(ValueError, match="1 key, not 0"):
+        start_servers(start, {}, adamw, clients=1)
 
 
 SCRIPT = """

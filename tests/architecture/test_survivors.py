@@ -84,3 +84,8 @@ def test_with_its_only_server_the_run_is_lost():
 def test_workers_that_cannot_share_a_batch_are_refused():
     with pytest.raises(ValueError, match="4 ranks cannot share 6 samples evenly"):
         run(workers=4)
+
+
+def test_a_run_without_a_worker_is_refused():
+    with pytest.raises(ValueError, match="a server needs at least 1 worker, not 0"):
+        run(workers=0)
