@@ -115,7 +115,7 @@ def test_a_rank_that_raises_or_is_stuck_ends_the_job_and_is_named(
 ):
     raised, stuck = run(
         failing(tmp_path, "raise_value_error", wait),
-        failing(tmp_path, loop, "in_all_reduce", limit=1),
+        failing(tmp_path, loop, "in_all_reduce", limit=3),
     )
     assert raised.returncode != 0
     named = "RankError: rank 1 of 2 failed in fail(): ValueError: bad shape"
