@@ -1,20 +1,17 @@
 """`check` and `hint`: what a reader calls for the exercises of every chapter."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
-from dlsys_code.book.exercises import (
-    Exercise,
-    Puzzle,
-    Question,
-    Verdict,
-    judge_function,
-    judge_number,
-)
+from dlsys_code.book.exercises import Exercise, Puzzle, Question, Verdict
 from dlsys_code.book.exercises_architecture import EXERCISES as ARCHITECTURE
 from dlsys_code.book.exercises_communication import EXERCISES as COMMUNICATION
+from dlsys_code.book.exercises_functions import judge_function
 from dlsys_code.book.exercises_introduction import EXERCISES as INTRODUCTION
+from dlsys_code.book.exercises_numbers import judge_number
 from dlsys_code.book.exercises_primitive import EXERCISES as PRIMITIVE
 from dlsys_code.book.exercises_running import LIMIT_S, judge
+from dlsys_code.world.pool import checked_limit_s
 
 EXERCISES: dict[str, Exercise] = INTRODUCTION | ARCHITECTURE | COMMUNICATION | PRIMITIVE
 
@@ -23,16 +20,16 @@ def check(name: str, answer: Callable | float, *, limit_s: float = LIMIT_S) -> V
     """Say whether an answer to the exercise of that name is right, and if not, why.
 
     answer: a program, mine(x, group) -> result, another function, or a number in the
-    unit asked for.  limit_s: of one run of a program [s].
-    Errors: ValueError for a name that is no exercise, TypeError for no function.
+    unit asked for.  limit_s: of one run of a program, or one call of a function [s].
+    Errors: ValueError for a name that is no exercise, or a limit that is none.
     """
-    exercise = named(name)
+    exercise, limit_s = named(name), checked_limit_s(limit_s)
     if isinstance(exercise, Question):
         return judge_number(exercise, answer)
     if not callable(answer):
-        raise TypeError(f"{name} 要一个函数，不是 {answer!r}")
+        return Verdict(False, [f"{name} 要一个函数，不是 {answer!r}"])
     if isinstance(exercise, Puzzle):
-        return judge_function(exercise, answer)
+        return judge_function(exercise, answer, limit_s=limit_s)
     return judge(exercise, answer, limit_s=limit_s)
 
 
@@ -49,6 +46,8 @@ def hint(name: str, step: int = 1) -> str:
 
 def named(name: str) -> Exercise:
     """Return the exercise of that name."""
-    if name not in EXERCISES:
-        raise ValueError(f"没有习题 {name}；有：{'、'.join(EXERCISES)}")
-    return EXERCISES[name]
+    if name in EXERCISES:
+        return EXERCISES[name]
+    near = get_close_matches(str(name), EXERCISES, cutoff=0.5)
+    more = f"最像的是 {'、'.join(near)}" if near else "名字写在题号后面"
+    raise ValueError(f"没有习题 {name}；{more}")

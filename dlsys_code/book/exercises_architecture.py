@@ -17,8 +17,8 @@ EXERCISES: dict[str, Exercise] = {
         fault=servers.fault_of_busiest,
         shown=servers.shown_placement,
         hints=[
-            "当 worker 发梯度，当服务器发权重；自己给自己的不发。",
-            "worker 发 n 减去自己服务的；服务器给每个别的 worker 发自己服务的一份。",
+            "当工人发梯度，当服务器发权重；自己给自己的不发。",
+            "工人发 n 减去自己服务的；服务器给每个别的工人发自己服务的一份。",
             "服务器的一份是 `serves[r] * (len(workers) - (r in workers))`；"
             "两份相加，取最大。",
         ],
@@ -90,9 +90,9 @@ EXERCISES: dict[str, Exercise] = {
         fault=servers.fault_of_servers,
         shown=servers.shown_step,
         hints=[
-            "p 个 worker、s 台服务器，各发多少？服务器 pn/s，worker n。",
+            "p 个工人、s 台服务器，各发多少？服务器 pn/s，工人 n。",
             "两样都不能多于 `compute_s * bandwidth` 字节。",
-            "worker 那一样与 s 无关：它不成立就返回 0；成立时 s 向上取整。",
+            "工人那一样与 s 无关：它不成立就返回 0；成立时 s 向上取整。",
         ],
     ),
     "rings_side_by_side": Puzzle(
@@ -122,7 +122,7 @@ EXERCISES: dict[str, Exercise] = {
         shown=networks.shown_tree,
         hints=[
             "叶交换机的口分两份：`up = radix // (ratio + 1)` 个向上，其余接设备。",
-            "一共 radix 个 pod，各有 radix / 2 台叶、up 台脊；核心 up × radix / 2 台。",
+            "一共 radix 组，各有 radix / 2 台叶、up 台脊；顶上 up × radix / 2 台。",
             "三层线：设备到叶；每台叶向上 up 条；每台脊向上 radix / 2 条。",
         ],
     ),
@@ -132,7 +132,7 @@ EXERCISES: dict[str, Exercise] = {
         fault=networks.fault_of_rail,
         shown=networks.shown_rail,
         hints=[
-            "rank r 是主机 `r // each` 的设备 `r % each`。",
+            "一组主机有 `each` 台叶。先问这台主机在第几组，再问是几号设备。",
             "第几组主机乘 `each`，加设备号，就是叶的编号。",
             "先看是不是同一台主机，再看是不是同一台叶。",
         ],

@@ -6,6 +6,9 @@ Of the mistakes that it knows, one is a belief: that a bound skips the slowest w
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import inf
+from pprint import pformat
+
+import numpy as np
 
 from dlsys_code.architecture.staleness import may_begin
 from dlsys_code.architecture.stragglers import Fixed, Random, nobody, simulate
@@ -20,6 +23,7 @@ CLOCKS: list[tuple[tuple[int, ...], float]] = [
     ((7, 0, 3), inf),
     ((4,), 3),
 ]
+SHOWN = 24  # updates of a record
 Rule = Callable[[Sequence[int], float], list[int]]
 
 
@@ -59,7 +63,9 @@ def fault_of_begin(answer: object, clocks: Sequence[int], bound: float) -> str:
     try:
         going = sorted(answer)
     except TypeError:
-        return f"返回了 {answer!r}，要一列 worker 的编号"
+        return f"返回了 {answer!r}，要一列工人的编号"
+    if any(isinstance(worker, bool | np.bool_) for worker in going):
+        return f"返回了 {answer!r}，要编号，不是 True 和 False"
     right = may_begin(clocks, bound)
     if going == right:
         return ""
@@ -67,11 +73,11 @@ def fault_of_begin(answer: object, clocks: Sequence[int], bound: float) -> str:
         if going == rule(clocks, bound):
             return f"{going}：{said}"
     if strange := [w for w in going if w not in range(len(clocks))]:
-        return f"没有 worker {strange[0]!r}"
+        return f"没有工人 {strange[0]!r}"
     for worker in sorted(set(going) ^ set(right)):
         lead = clocks[worker] - min(clocks)
         should = "可以开始" if worker in right else "要等"
-        return f"worker {worker} 领先最慢的 {lead} 个更新，{should}"
+        return f"工人 {worker} 领先最慢的 {lead} 个更新，{should}"
     return f"{going} 里有重复的"
 
 
@@ -96,7 +102,7 @@ def fault_of_record(answer: object, workers: int, updates: Sequence[Update]) -> 
     near_lead = {
         "最慢的要在更新开始时看，也就是前 seen 个更新之后，不是它交来时": behind,
         "领先用开始时的时钟，这个更新自己还没有完成": lead + 1,
-        "领先是一个 worker 比最慢的，不是比最快的": 0,
+        "领先是一个工人比最慢的，不是比最快的": 0,
     }
     counted = [n - update.seen for n, update in enumerate(updates)]
     near_stale = {
@@ -118,5 +124,10 @@ def slowest_at_the_end(workers: int, updates: Sequence[Update]) -> int:
 
 
 def shown_record(workers: int, updates: Sequence[Update]) -> str:
-    """Return how large a record is, for the reader."""
-    return f"{workers} 个 worker，{len(updates)} 个更新"
+    """Return a record for the reader; of a long one, how it begins."""
+    rows = [(update.worker, update.clock, update.seen) for update in updates[:SHOWN]]
+    more = f"\n……后面还有 {len(updates) - SHOWN} 个" if len(updates) > SHOWN else ""
+    return (
+        f"{workers} 个工人，{len(updates)} 个更新，(worker, clock, seen) 依次是\n"
+        f"{pformat(rows, width=88, compact=True)}{more}"
+    )

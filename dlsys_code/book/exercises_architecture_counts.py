@@ -6,7 +6,7 @@ hears which mistake it is.
 
 from collections.abc import Mapping, Sequence
 
-from dlsys_code.book.exercises import is_number
+from dlsys_code.book.exercises_numbers import in_range, is_number, no_number
 
 Near = Mapping[str, float]  # what was overlooked -> the count that comes of it
 CLOSE = 1e-9  # relative: counts are exact, but for the way they were worked out
@@ -15,14 +15,15 @@ CLOSE = 1e-9  # relative: counts are exact, but for the way they were worked out
 def fault_of_count(answer: object, right: float, near: Near) -> str:
     """Say what a wrong count has overlooked; "" for the right one."""
     if not is_number(answer):
-        return f"返回了 {answer!r}，要一个数"
-    if same(answer, right):
+        return no_number(answer)
+    count = in_range(answer)
+    if same(count, right):
         return ""
     for said, wrong in near.items():
-        if same(answer, wrong):
-            return f"{answer:,.10g}：{said}"
-    side = "小" if answer < right else "大"
-    return f"{answer:,.10g} 偏{side}，应当是 {right:,.10g}"
+        if same(count, wrong):
+            return f"{count:,.10g}：{said}"
+    side = "小" if count < right else "大"
+    return f"{count:,.10g}，偏{side}，应当是 {right:,.10g}"
 
 
 def fault_of_counts(

@@ -6,9 +6,9 @@ or that none has.
 
 from collections.abc import Sequence
 from math import ceil
+from pprint import pformat
 
 from dlsys_code.book.exercises_architecture_counts import fault_of_count
-from dlsys_code.introduction.units import show_bytes
 
 Event = tuple[str, str, int]  # server, what happened, step
 MEETINGS = [  # steps, H, bytes, p
@@ -25,6 +25,7 @@ def fault_of_meetings(answer: object, steps: int, alone: int, n: int, p: int) ->
     once, meetings = 2 * (p - 1) * n / p, ceil(steps / alone)
     near = {
         "最后不满 H 步的一段也要见一次面": steps // alone * once,
+        "整除时后面没有剩下的一段，不多见一次": (steps // alone + 1) * once,
         "见面的次数是整数": steps / alone * once,
         "这是每一步都全归约的": steps * once,
         "H 是隔几步见一次，不是见几次": alone * once,
@@ -36,7 +37,7 @@ def fault_of_meetings(answer: object, steps: int, alone: int, n: int, p: int) ->
 
 def shown_meetings(steps: int, alone: int, n: int, p: int) -> str:
     """Return a case of `bytes_of_meetings` for the reader."""
-    return f"{steps} 步、H = {alone}、n = {show_bytes(n)}、p = {p}"
+    return f"{steps} 步、H = {alone}、n = {n:,} 字节、p = {p}"
 
 
 def life(steps: int, *servers: str, acknowledged: bool = True) -> list[Event]:
@@ -104,7 +105,7 @@ def fault_of_lost(answer: object, events: Sequence[Event]) -> str:
     told = {step for _, what, step in events if what == "acknowledged"}
     for step in sorted(answer - right, key=str):
         if step not in told:
-            return f"更新 {step} 没有确认过：worker 会再推一次，不算丢"
+            return f"更新 {step} 没有确认过：工人会再推一次，不算丢"
         if step in kept(events):
             return f"更新 {step} 没有丢：活着的服务器做过它"
         return f"更新 {step} 没有丢：检查点存到了第 {saved_up_to(events)} 步，包括它"
@@ -114,8 +115,10 @@ def fault_of_lost(answer: object, events: Sequence[Event]) -> str:
 
 
 def shown_events(events: Sequence[Event]) -> str:
-    """Return a log for the reader: how it ends, after how many updates."""
+    """Return a log for the reader: how it ends, then the whole of it."""
     servers = "、".join(sorted({server for server, _, _ in events}))
-    updated = len({step for _, what, step in events if what == "updated"})
+    saved = saved_up_to(events)
+    kept = f"检查点存到第 {saved} 步" if saved >= 0 else "没有检查点"
     ends = "、".join(f"{s} 死了" for s, what, _ in events if what == "killed")
-    return f"{servers}，{updated} 个更新，存到第 {saved_up_to(events)} 步，{ends}"
+    head = f"{servers}，{kept}，{ends or '没有服务器死'}，events ="
+    return f"{head}\n{pformat(events, width=88, compact=True)}"

@@ -37,6 +37,9 @@ def fault_of_torus(answer: object, shape: Sequence[int]) -> str:
     near_cables = {
         "每条线有两头，数了两次": 2 * right["线"],
         "没有首尾相接的线：这是网格": sum(devices - devices // n for n in shape),
+        "长 2 的一维也首尾相接，两台之间有两条线": sum(
+            devices // 2 if n == 2 else devices for n in shape
+        ),
     }
     near_diameter = {
         "有首尾相接的线，一维里最远只要走一半": sum(n - 1 for n in shape),
@@ -70,17 +73,18 @@ def fault_of_tree(answer: object, radix: int, ratio: int) -> str:
     near_devices = {
         "叶交换机向下的口比向上的多，收敛比几比 1 就多几倍": even["设备"],
         "上下的口数倒了：设备一边的口多": radix * half * up,
-        "这是一个 pod 里的，一共有 radix 个 pod": right["设备"] // radix,
+        "这是一组里的，一共有 radix 组": right["设备"] // radix,
         "叶交换机的口不能全接设备": radix**3 // 2,
     }
     near_switches = {
-        "还有核心交换机": pods,
-        "收敛比大了，脊和核心都跟着少": even["交换机"],
-        "脊只有向上口数那么多，不是每个 pod 一半": even["交换机"] - half * (half - up),
+        "还有顶上的交换机": pods,
+        "收敛比大了，脊和顶上的都跟着少": even["交换机"],
+        "一组的脊只有叶向上的口数那么多，不是 radix / 2 台": even["交换机"]
+        - half * (half - up),
     }
     near_cables = {
         "设备到叶的线也要数": right["线"] - right["设备"],
-        "叶到脊之后，脊到核心还有一层线": right["设备"] + radix * half * up,
+        "叶到脊之后，脊到顶上还有一层线": right["设备"] + radix * half * up,
         "收敛比大了，上面两层的线都少": even["线"],
     }
     return fault_of_counts(answer, right, [near_devices, near_switches, near_cables])
@@ -117,7 +121,7 @@ def fault_of_leaf(leaf: object, rank: int, each: int, unit: int) -> str:
         return ""
     here = f"rank {rank} 是主机 {host} 的设备 {device}，挂在叶 {right}，不是 {leaf!r}"
     if leaf == host:
-        return f"{here}：多轨是一号设备一台叶，不是一台主机一台叶"
+        return f"{here}：多轨是同号的设备挂一台叶，不是一台主机一台叶"
     if leaf == device:
         return f"{here}：每组主机有自己的叶，要加上前面各组的"
     return here
@@ -138,4 +142,4 @@ def fault_of_way(way: str, a: int, b: int, each: int, unit: int) -> str:
 
 def shown_rail(a: int, b: int, each: int, unit: int) -> str:
     """Return a message for the reader."""
-    return f"rank {a} → {b}，每台主机 {each} 张卡，{unit} 台主机一组"
+    return f"rank {a} → {b}，每台主机 {each} 台设备，{unit} 台主机一组"

@@ -5,9 +5,10 @@ them; what differs is who talks to whom.  So besides cost and result the pattern
 messages is looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
+import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -60,6 +61,25 @@ def server_on_all_ranks(p: int, count: int, item: int) -> Cost:
     )
 
 
+def chunks_by_rank(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return what comes out where chunks are counted by rank, not by place on a ring.
+
+    Nothing where chunks differ in length: they do not fit into one another.
+    """
+    p, rings = len(inputs), RINGS[len(inputs)]
+    if len(inputs[0]) % (p * len(rings)):
+        return []
+    # [rank, ring, chunk]
+    parts = torch.stack([x.view(len(rings), p, -1) for x in inputs])
+    for j, ring in enumerate(rings):
+        for k in range(2 * (p - 1)):
+            sent = parts[:, j].clone()
+            for a, b in hops(ring):
+                into, arrived = (b - 1 - k) % p, sent[a, (a - k) % p]
+                parts[b, j, into] = arrived + (parts[b, j, into] if k < p - 1 else 0)
+    return list(parts.view(p, -1))
+
+
 def along_the_rings(trace: Trace) -> list[str]:
     """Say which message leaves the rings, which ring is idle, what is sent for nothing.
 
@@ -97,7 +117,7 @@ def straight(trace: Trace) -> list[str]:
 
 PROGRAMS = {
     "everyone_serves": Task(
-        sizes=[(2, 4), (4, 12), (5, 7)],
+        sizes=[(4, 12), (2, 4), (5, 7)],
         answer=ALL_REDUCE,
         most=server_on_all_ranks,
         least=bounds.all_reduce,
@@ -115,6 +135,7 @@ PROGRAMS = {
         least=bounds.all_reduce,
         call=given_rings,
         pattern=along_the_rings,
+        mistaken={"块号用了 rank 的编号，要用它在环上的位置": chunks_by_rank},
         hints=[
             "先用 `x.clone().tensor_split(len(rings))` 切成几份，一个环一份。",
             "rank r 在环上的位置是 `ring.index(r)`；右边是 `ring[(i + 1) % p]`，"

@@ -9,8 +9,8 @@ from functools import cache
 from itertools import product
 from math import ceil
 
-from dlsys_code.book.exercises import is_number
 from dlsys_code.book.exercises_architecture_counts import fault_of_count
+from dlsys_code.book.exercises_numbers import is_whole, no_number
 from dlsys_code.introduction.units import GB
 
 PLACEMENTS = [  # bytes that each rank serves, ranks that work
@@ -36,6 +36,7 @@ STEPS = [  # workers, bytes, seconds of computing, bytes/s of a port
     (1000, 14 * GB, 2.0, 50 * GB),
     (4, 14 * GB, 0.2, 50 * GB),
     (256, 14 * GB, 0.25, 50 * GB),
+    (4, 10 * GB, 0.25, 40 * GB),  # just in time
 ]
 RATIO = 4 / 3
 
@@ -52,8 +53,8 @@ def fault_of_busiest(answer: object, serves: Sequence[int], workers: Sequence) -
         "自己服务的那一份不上网": max(n * (r in workers) + given[r] for r in ranks),
         "这是所有 rank 加起来的，要最忙的一个": sum(sent),
         "收和发都算了，只算发出的": 2 * max(sent),
-        "只算了服务器发权重，worker 交梯度也要发": max(served),
-        "只算了 worker 交梯度，服务器给每个 worker 都要发一份权重": max(pushed),
+        "只算了服务器发权重，工人交梯度也要发": max(served),
+        "只算了工人交梯度，服务器给每个工人都要发一份权重": max(pushed),
     }
     return fault_of_count(answer, max(sent), near)
 
@@ -92,7 +93,7 @@ def fault_of_dealing(answer: object, sizes: tuple[int, ...], servers: int) -> st
     most, best = max(loads(sizes, servers, dealing)), least_load(sizes, servers)
     if most <= RATIO * best:
         return ""
-    return f"{of_dealing(dealing, sizes, servers)}：最忙的放了 {most}，最好是 {best}"
+    return f"{of_dealing(dealing, sizes, servers)}：最重的放了 {most}，最好是 {best}"
 
 
 def of_dealing(dealing: list[int], sizes: Sequence[int], servers: int) -> str:
@@ -112,32 +113,33 @@ def fault_of_servers(
     answer: object, workers: int, n: int, compute_s: float, bandwidth: float
 ) -> str:
     """Say whether so many servers are too few or too many; "" for just enough."""
-    if not is_number(answer, int):
-        return f"返回了 {answer!r}，要一个整数"
+    if not is_whole(answer):
+        return no_number(answer, "一个整数")
     room = compute_s * bandwidth
     right = max(1, ceil(workers * n / room)) if n <= room else 0
     if answer == right:
         return ""
     if right == 0:
         return (
-            f"worker 自己就要发 {n / GB:g} GB，端口只来得及发 {room / GB:g} GB："
+            f"工人自己就要发 {n / GB:g} GB，网口只来得及发 {room / GB:g} GB："
             "加几台服务器都没有用，返回 0"
         )
     if answer < 1:
-        return "至少要一台服务器，而且这里做得到"
+        return "至少要一台服务器，而且这里做得到：正好发得完也算"
     if answer == ceil(2 * workers * n / room):
         return "收的也加上了；这里只问发出的"
     most = workers * n / answer
     if most > room:
         return (
-            f"{answer} 台时每台要发 {most / GB:.4g} GB，端口只来得及发 {room / GB:g} GB"
+            f"{answer:g} 台时每台要发 {most / GB:.4g} GB，"
+            f"网口只来得及发 {room / GB:g} GB"
         )
-    return f"{answer} 台够了，少一些也够"
+    return f"{answer:g} 台够了，少一些也够"
 
 
 def shown_step(workers: int, n: int, compute_s: float, bandwidth: float) -> str:
     """Return a case of `fewest_servers` for the reader."""
     return (
-        f"{workers} 个 worker、权重 {n / GB:g} GB、"
-        f"算 {compute_s:g} 秒、端口 {bandwidth / GB:g} GB/s"
+        f"{workers} 个工人、权重 {n / GB:g} GB、"
+        f"算 {compute_s:g} 秒、网口 {bandwidth / GB:g} GB/s"
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
 
-from dlsys_code.book.exercises import close, is_number
+from dlsys_code.book.exercises_numbers import close, is_number, is_whole, no_number
 from dlsys_code.communication import dcqcn, nccl
 from dlsys_code.communication.channels import Communicator, behind_nvswitch
 from dlsys_code.communication.dcqcn import Rate
@@ -58,8 +58,8 @@ def slots_needed(fill: int, empty: int, pause: int) -> int:
 def fault_of_pause(answer: object, fill: int, empty: int, pause: int) -> str:
     """Say whether so many slots are too few or too many; "" for just enough."""
     right = slots_needed(fill, empty, pause)
-    if not is_number(answer, int):
-        return f"返回了 {answer!r}，要一个整数"
+    if not is_whole(answer):
+        return no_number(answer, "一个整数")
     if answer == right:
         return ""
     if answer == pause // fill:
@@ -123,14 +123,14 @@ def fault_of_rate(answer: object, line: float, events: Sequence[str]) -> str:
     """Say which line of the three was likely written wrongly; "" for the right rate."""
     right = rate_after(line, events)
     if not is_number(answer):
-        return f"返回了 {answer!r}，要当前速率，单位 Gbit/s"
+        return no_number(answer, "当前速率，单位 Gbit/s")
     if close(answer, right):
         return ""
     for said, cnp, turn in MISTAKES:
         if close(answer, rate_after(line, events, cnp, turn)):
             return f"{answer:.4g}：{said}"
     side = "小" if answer < right else "大"
-    return f"{answer:.4g} 偏{side}，应当是 {right:.4g}"
+    return f"{answer:.4g}，偏{side}，应当是 {right:.4g}"
 
 
 MISTAKES: list[tuple[str, Change, Change]] = [

@@ -10,7 +10,7 @@ from math import ceil
 
 import numpy as np
 
-from dlsys_code.book.exercises import close, is_number
+from dlsys_code.book.exercises_numbers import close, is_whole, no_number
 from dlsys_code.communication.link import Link, transfer_time_s
 from dlsys_code.introduction.units import GB, KiB, ms, show_bytes, show_time, us
 
@@ -97,8 +97,8 @@ def bundles() -> list[tuple[int, Link]]:
 def fault_of_bundle(answer: object, n: int, link: Link) -> str:
     """Say what is wrong with a number of messages to send as one; "" if nothing is."""
     right = max(1, ceil((1 / SHARE - 1) * link.half_bandwidth_bytes / n))
-    if not is_number(answer, int):
-        return f"返回了 {answer!r}，要一个整数：几条合成一条"
+    if not is_whole(answer):
+        return no_number(answer, "一个整数：几条合成一条")
     if answer == right:
         return ""
     if answer < 1:

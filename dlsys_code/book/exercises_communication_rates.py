@@ -5,7 +5,7 @@ A wrong answer is compared with what the usual mistakes give.
 
 from math import ceil, floor
 
-from dlsys_code.book.exercises import close, is_number
+from dlsys_code.book.exercises_numbers import close, is_number, no_number
 from dlsys_code.communication import hardware
 from dlsys_code.introduction.devices import device
 from dlsys_code.introduction.units import GB
@@ -15,7 +15,7 @@ def fault_of_one_way(answer: object, printed: str, directions: int) -> str:
     """Say which of the traps an answer fell into; "" for the right rate."""
     right = hardware.rate(printed) / directions
     if not is_number(answer):
-        return f"返回了 {answer!r}，要一个数，单位 B/s"
+        return no_number(answer, "一个数，单位 B/s")
     if close(answer, right):
         return ""
     near = {
@@ -58,7 +58,7 @@ def fault_of_tokens(
     """Say what of the two times was left out; "" for the right number of tokens."""
     exact = 4 * peak * utilization / (6 * bandwidth)
     if not is_number(answer):
-        return f"返回了 {answer!r}，要一个整数"
+        return no_number(answer, "一个整数")
     if answer == ceil(exact):
         return ""
     if answer in (exact, floor(exact)):

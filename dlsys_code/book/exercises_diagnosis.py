@@ -36,6 +36,7 @@ def of_results(
     fault = of_type(results[rank], expected[rank]) or next(
         told
         for told in (
+            mistaken(task, results, inputs),
             own_or_scaled(results[rank], expected[rank], inputs[rank], p),
             of_another(results[rank], expected, inputs),
             of_shares(results[rank], [share(k) for k in range(p)]),
@@ -45,6 +46,15 @@ def of_results(
         if told
     )
     return [f"rank {rank}：{fault}", *who_is_right(right, p)]
+
+
+def mistaken(task: Task, results: Sequence[object], inputs: Sequence[Tensor]) -> str:
+    """Say which mistake known to the exercise gives just these results; "" if none."""
+    for said, outcome in task.mistaken.items():
+        known = outcome(inputs)
+        if len(known) == len(results) and all(map(is_right, results, known)):
+            return said
+    return ""
 
 
 def is_right(result: object, expected: Tensor) -> bool:

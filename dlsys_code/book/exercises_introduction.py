@@ -74,6 +74,7 @@ EXERCISES: dict[str, Exercise] = {
         cases=counts.models,
         fault=counts.fault_of_state_bytes,
         shown=counts.shown_model,
+        copied=False,
         hints=[
             "张量的字节数是 `x.numel() * x.element_size()`，也就是 `x.nbytes`。",
             "`.grad` 可能是 None：冻结的参数没有梯度。",
@@ -84,6 +85,7 @@ EXERCISES: dict[str, Exercise] = {
         cases=steps.batches,
         fault=steps.fault_of_accumulation,
         shown=steps.shown_batch,
+        copied=False,
         hints=[
             "`inputs.chunk(m)` 切成 m 份；每份算损失、`backward()`，`.grad` 自己累加。",
             "每份的损失是自己样本的平均；整批的平均要按样本数加权，每份先乘自己的比例。",

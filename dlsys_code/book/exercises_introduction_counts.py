@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dlsys_code.book.exercises import is_number
+from dlsys_code.book.exercises_numbers import is_number, no_number
 from dlsys_code.introduction import activations, budget, serial
 from dlsys_code.introduction.gpt import GPT, GPTConfig
 from dlsys_code.introduction.units import KiB, MiB, show_bytes
@@ -177,5 +177,5 @@ def fault_of_setting(answer: object, b: int, T: int, memory: int) -> str:
 def compared(answer: object, right: float) -> str:
     """Say that a number is too small or too large."""
     if not is_number(answer):
-        return f"返回了 {answer!r}，要一个数"
-    return f"{answer:,.0f} 偏{'小' if answer < right else '大'}，应当是 {right:,.0f}"
+        return no_number(answer)
+    return f"{answer:,.0f}，偏{'小' if answer < right else '大'}，应当是 {right:,.0f}"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dlsys_code.book.exercises import is_number
 from dlsys_code.book.exercises_introduction_counts import TINY
+from dlsys_code.book.exercises_numbers import is_whole, no_number
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.gpt import GPT, GPTConfig
 from dlsys_code.introduction.loss_scaling import LossScale
@@ -167,8 +167,8 @@ def fault_of_most_ranks(
     answer: object, compute_s: float, talk_s: float, least: float
 ) -> str:
     """Say that the efficiency is too low, or that one more rank would do."""
-    if not is_number(answer, int) or answer < 1:
-        return f"返回了 {answer!r}，要一个不小于 1 的整数"
+    if not is_whole(answer) or answer < 1:
+        return no_number(answer, "一个不小于 1 的整数")
 
     def efficiency(p: int) -> float:
         return compute_s / (compute_s + p * talk_s) if p > 1 else 1.0
@@ -193,8 +193,8 @@ def shown_depth(L: int, kept: int, block: int) -> str:
 
 def fault_of_segment(answer: object, L: int, kept: int, block: int) -> str:
     """Say that another number of layers to a segment takes less memory."""
-    if not is_number(answer, int) or not 1 <= answer <= L:
-        return f"返回了 {answer!r}，要 1 到 {L} 的整数"
+    if not is_whole(answer) or not 1 <= answer <= L:
+        return no_number(answer, f" 1 到 {L} 的整数")
 
     def memory(k: int) -> int:
         return -(-L // k) * kept + k * block

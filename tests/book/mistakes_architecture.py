@@ -60,7 +60,7 @@ def as_a_server_only(serves: Sequence[int], workers: Sequence[int]) -> int:
     return max(serves[r] * (p - (r in workers)) for r in range(len(serves)))
 
 
-@wrong("busiest_rank", "48：只算了 worker 交梯度")
+@wrong("busiest_rank", "48：只算了工人交梯度")
 def as_a_worker_only(serves: Sequence[int], workers: Sequence[int]) -> int:
     return max(sum(serves) - serves[r] for r in workers)
 
@@ -70,7 +70,7 @@ def no_bytes(serves: Sequence[int], workers: Sequence[int]) -> None:
     return None
 
 
-@wrong("busiest_rank", "1 偏小，应当是 192")
+@wrong("busiest_rank", "1，偏小，应当是 192")
 def one_byte(serves: Sequence[int], workers: Sequence[int]) -> int:
     return 1
 
@@ -78,12 +78,12 @@ def one_byte(serves: Sequence[int], workers: Sequence[int]) -> int:
 # ------------------------------------------------------------ keys for servers
 
 
-@wrong("deal_keys", "(9, 1, 9, 1, 9, 1)，2 台", "没有看大小：最忙的放了 27，最好是 18")
+@wrong("deal_keys", "(9, 1, 9, 1, 9, 1)，2 台", "没有看大小：最重的放了 27，最好是 18")
 def in_turns(sizes: Sequence[int], servers: int) -> list[int]:
     return [key % servers for key in range(len(sizes))]
 
 
-@wrong("deal_keys", "但最大的键没有先放：最忙的放了 12，最好是 8")
+@wrong("deal_keys", "但最大的键没有先放：最重的放了 12，最好是 8")
 def as_they_stand(sizes: Sequence[int], servers: int) -> list[int]:
     load, dealing = [0] * servers, []
     for size in sizes:
@@ -92,7 +92,7 @@ def as_they_stand(sizes: Sequence[int], servers: int) -> list[int]:
     return dealing
 
 
-@wrong("deal_keys", "[0, 0, 0] 不匀：最忙的放了 12，最好是 4")
+@wrong("deal_keys", "[0, 0, 0] 不匀：最重的放了 12，最好是 4")
 def all_on_one(sizes: Sequence[int], servers: int) -> list[int]:
     return [0] * len(sizes)
 
@@ -130,8 +130,6 @@ def round_a_ring(x: Tensor, group: ProcessGroup) -> Tensor:
 @wrong("everyone_serves", "4 个 rank", "消息都经过 rank 0：这是一台服务器，没有分片")
 def one_server(x: Tensor, group: ProcessGroup) -> Tensor:
     p, r = group.size(), group.rank()
-    if p == 2:
-        return x + exchange(x, group, to=1 - r, source=1 - r)
     if r:
         send(x, group, to=0)
         return receive(x, group, source=0)
@@ -154,17 +152,22 @@ def by_doubling(x: Tensor, group: ProcessGroup) -> Tensor:
     return total
 
 
-@wrong("everyone_serves", "rank 0：返回的形状是 (2,)，应当是 (4,)")
+@wrong("everyone_serves", "rank 0：返回的形状是 (3,)，应当是 (12,)")
 def never_pulls(x: Tensor, group: ProcessGroup) -> Tensor:
-    own, other = x.tensor_split(2)[group.rank()], 1 - group.rank()
-    outgoing = x.tensor_split(2)[other]
-    return own + exchange(outgoing, group, to=other, source=other)
+    p, r = group.size(), group.rank()
+    parts = x.tensor_split(p)
+    total = parts[r].clone()
+    for d in range(1, p):
+        to, source = (r + d) % p, (r - d) % p
+        total += exchange(parts[to], group, to=to, source=source, like=total)
+    return total
 
 
 @wrong("everyone_serves", "都在等对方来收，没有人在收")
 def pushes_head_on(x: Tensor, group: ProcessGroup) -> Tensor:
-    send(x, group, to=1 - group.rank())
-    return x + receive(x, group, source=1 - group.rank())
+    other = group.rank() ^ 1
+    send(x, group, to=other)
+    return x + receive(x, group, source=other)
 
 
 @wrong("everyone_serves", "用了书里的 dlsys_code/architecture/parameter_server.py")
@@ -205,14 +208,19 @@ def nobody_waits(clocks: Sequence[int], bound: float) -> list[int]:
     return list(range(len(clocks)))
 
 
-@wrong("who_begins", "worker 0 领先最慢的 7 个更新，要等")
+@wrong("who_begins", "工人 0 领先最慢的 7 个更新，要等")
 def all_but_one(clocks: Sequence[int], bound: float) -> list[int]:
     return [w for w in range(len(clocks)) if w != 3]
 
 
-@wrong("who_begins", "没有 worker 3")
+@wrong("who_begins", "没有工人 3")
 def workers_from_one(clocks: Sequence[int], bound: float) -> list[int]:
     return [w + 1 for w in range(len(clocks))]
+
+
+@wrong("who_begins", "返回了 [True, True, True]，要编号，不是 True 和 False")
+def yes_or_no(clocks: Sequence[int], bound: float) -> list[bool]:
+    return [clock - min(clocks) <= bound for clock in clocks]
 
 
 @wrong("who_begins", "里有重复的")
@@ -220,7 +228,7 @@ def twice_over(clocks: Sequence[int], bound: float) -> list[int]:
     return [0, *range(len(clocks))]
 
 
-@wrong("who_begins", "要一列 worker 的编号")
+@wrong("who_begins", "要一列工人的编号")
 def how_many(clocks: Sequence[int], bound: float) -> int:
     return len(clocks)
 
@@ -240,7 +248,11 @@ def counts_its_own(workers: int, updates: Sequence[Update]) -> tuple[int, int]:
     return lead + 1, stale
 
 
-@wrong("lead_and_staleness", "9 个更新\n最大陈旧度 2：同时出发的拿同一版权重")
+@wrong(
+    "lead_and_staleness",
+    "9 个更新，",
+    "(2, 2, 6)]\n最大陈旧度 2：同时出发的拿同一版权重",
+)
 def updates_in_between(workers: int, updates: Sequence[Update]) -> tuple[int, int]:
     lead = RIGHT["lead_and_staleness"](workers, updates)[0]
     return lead, max(n - update.seen for n, update in enumerate(updates))
@@ -273,6 +285,11 @@ def meets_in_parts(steps: int, alone: int, n: int, p: int) -> float:
     return steps / alone * 2 * (p - 1) * n / p
 
 
+@wrong("bytes_of_meetings", "100 步、H = 10、n = 4,000 字节", "整除时后面没有剩下")
+def one_meeting_more(steps: int, alone: int, n: int, p: int) -> int:
+    return (steps // alone + 1) * 2 * (p - 1) * n // p
+
+
 @wrong("bytes_of_meetings", "这是每一步都全归约的")
 def every_step(steps: int, alone: int, n: int, p: int) -> int:
     return steps * 2 * (p - 1) * n // p
@@ -293,13 +310,17 @@ def all_together(steps: int, alone: int, n: int, p: int) -> int:
     return ceil(steps / alone) * 2 * (p - 1) * n
 
 
-@wrong("lost_updates", "更新 3 没有确认过：worker 会再推一次，不算丢")
+@wrong("lost_updates", "更新 3 没有确认过：工人会再推一次，不算丢")
 def unheard_of(events: Sequence[tuple]) -> list[int]:
     saved = max((s for _, what, s in events if what == "saved"), default=-1)
     return [s for _, what, s in events if what == "updated" and s > saved]
 
 
-@wrong("lost_updates", "存到第 2 步，primary 死了\n更新 0 没有丢：检查点存到了第 2 步")
+@wrong(
+    "lost_updates",
+    "存到第 2 步，primary 死了，",
+    "]\n更新 0 没有丢：检查点存到了第 2 步",
+)
 def no_checkpoint(events: Sequence[tuple]) -> list[int]:
     return sorted({s for _, what, s in events if what == "acknowledged"})
 
@@ -318,12 +339,22 @@ def forgets_the_backup(events: Sequence[tuple]) -> list[int]:
 
 
 @wrong(
-    "lost_updates", "backup 死了、primary 死了\n更新 3 确认过，可是活着的服务器没有它"
+    "lost_updates",
+    "backup 死了、primary 死了，",
+    "更新 3 确认过，可是活着的服务器没有它",
 )
 def a_backup_is_enough(events: Sequence[tuple]) -> list[int]:
     if any(server == "backup" for server, _, _ in events):
         return []
     return RIGHT["lost_updates"](events)
+
+
+@wrong(
+    "lost_updates",
+    "primary，没有检查点，primary 死了，events =\n[('primary', 'updated', 0),",
+)
+def none_at_all(events: Sequence[tuple]) -> list[int]:
+    return []
 
 
 @wrong("lost_updates", "要一列步号")
@@ -394,7 +425,7 @@ def round_rings(
     return torch.cat(parts)
 
 
-@wrong("on_rings", "4 个 rank、每个 12 个数\nrank 0：")
+@wrong("on_rings", "4 个 rank、每个 12 个数\nrank 0：块号用了 rank 的编号")
 def chunks_by_rank(x: Tensor, rings: Sequence, group: ProcessGroup) -> Tensor:
     return round_rings(x, rings, group, by_rank=True)
 
@@ -449,21 +480,27 @@ def expects_its_own_length(x: Tensor, rings: Sequence, group: ProcessGroup) -> T
 # ------------------------------------------------------------ how many servers
 
 
-@wrong("fewest_servers", "64 个 worker", "2 台时每台要发 64 GB，端口只来得及发 50 GB")
+@wrong("fewest_servers", "64 个工人", "2 台时每台要发 64 GB，网口只来得及发 50 GB")
 def rounded_down(workers: int, n: int, compute_s: float, bandwidth: float) -> int:
     room = compute_s * bandwidth
     return max(1, int(workers * n // room)) if n <= room else 0
 
 
-@wrong("fewest_servers", "4 个 worker", "加几台服务器都没有用")
+@wrong("fewest_servers", "4 个工人", "加几台服务器都没有用")
 def only_servers(workers: int, n: int, compute_s: float, bandwidth: float) -> int:
     return max(1, ceil(workers * n / (compute_s * bandwidth)))
 
 
-@wrong("fewest_servers", "64 个 worker", "收的也加上了；这里只问发出的")
+@wrong("fewest_servers", "64 个工人", "收的也加上了；这里只问发出的")
 def sends_and_receives(workers: int, n: int, compute_s: float, bandwidth: float) -> int:
     room = compute_s * bandwidth
     return ceil(2 * workers * n / room) if n <= room else 0
+
+
+@wrong("fewest_servers", "4 个工人、权重 10 GB", "做得到：正好发得完也算")
+def never_just_in_time(workers: int, n: int, compute_s: float, bandwidth: float) -> int:
+    room = compute_s * bandwidth
+    return max(1, ceil(workers * n / room)) if n < room else 0
 
 
 @wrong("fewest_servers", "8 台够了，少一些也够")
@@ -536,6 +573,19 @@ def links_of_a_mesh(shape: Sequence[int]) -> tuple:
     return sum(prod(shape) // n * (n - 1) for n in shape), *others
 
 
+@wrong("torus_counts", "shape = (2, 4)\n线 12：长 2 的一维也首尾相接，两台之间有两条线")
+def one_link_for_two(shape: Sequence[int]) -> tuple:
+    _, *others = RIGHT["torus_counts"](shape)
+    devices = prod(shape)
+    return sum(devices // 2 if n == 2 else devices for n in shape), *others
+
+
+@wrong("torus_counts", "线 5，偏大，应当是 4")
+def one_link_more(shape: Sequence[int]) -> tuple:
+    cables, *others = RIGHT["torus_counts"](shape)
+    return cables + 1, *others
+
+
 @wrong("torus_counts", "直径 3：有首尾相接的线")
 def across_a_mesh(shape: Sequence[int]) -> tuple:
     cables, _, cut = RIGHT["torus_counts"](shape)
@@ -583,19 +633,19 @@ def upside_down(radix: int, ratio: int) -> tuple:
     return radix * (radix // 2) * (radix // (ratio + 1)), *others
 
 
-@wrong("fat_tree_counts", "设备 4：这是一个 pod 里的")
+@wrong("fat_tree_counts", "设备 4：这是一组里的")
 def one_pod(radix: int, ratio: int) -> tuple:
     devices, *others = RIGHT["fat_tree_counts"](radix, ratio)
     return devices // radix, *others
 
 
-@wrong("fat_tree_counts", "交换机 16：还有核心交换机")
+@wrong("fat_tree_counts", "交换机 16：还有顶上的交换机")
 def no_core(radix: int, ratio: int) -> tuple:
     devices, _, cables = RIGHT["fat_tree_counts"](radix, ratio)
     return devices, radix * (radix // 2 + radix // (ratio + 1)), cables
 
 
-@wrong("fat_tree_counts", "收敛比 3 比 1\n交换机 80：收敛比大了，脊和核心都跟着少")
+@wrong("fat_tree_counts", "收敛比 3 比 1\n交换机 80：收敛比大了，脊和顶上的都跟着少")
 def switches_of_an_even_one(radix: int, ratio: int) -> tuple:
     devices, _, cables = RIGHT["fat_tree_counts"](radix, ratio)
     return devices, RIGHT["fat_tree_counts"](radix, 1)[1], cables
@@ -607,7 +657,7 @@ def between_switches(radix: int, ratio: int) -> tuple:
     return devices, switches, cables - devices
 
 
-@wrong("fat_tree_counts", "线 256", "脊到核心还有一层线", "收敛比 3 比 1")
+@wrong("fat_tree_counts", "线 256", "脊到顶上还有一层线", "收敛比 3 比 1")
 def two_levels(radix: int, ratio: int) -> tuple:
     devices, switches, cables = RIGHT["fat_tree_counts"](radix, ratio)
     if ratio == 1:
@@ -615,7 +665,7 @@ def two_levels(radix: int, ratio: int) -> tuple:
     return devices, switches, devices + radix * (radix // 2) * (radix // (ratio + 1))
 
 
-@wrong("rail_route", "是主机 1 的设备 0，挂在叶 0，不是 1：多轨是一号设备一台叶")
+@wrong("rail_route", "是主机 1 的设备 0，挂在叶 0，不是 1：多轨是同号的设备挂一台叶")
 def a_leaf_for_each_host(a: int, b: int, each: int, unit: int) -> tuple:
     return a // each, b // each, RIGHT["rail_route"](a, b, each, unit)[2]
 

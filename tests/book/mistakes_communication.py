@@ -382,7 +382,7 @@ def estimate_first(line: float, events: Sequence[str]) -> float:
     return sender(line, events, wrongly="estimate first")
 
 
-@wrong("slow_down", "41 偏大，应当是 20")
+@wrong("slow_down", "41，偏大，应当是 20")
 def a_little_faster(line: float, events: Sequence[str]) -> float:
     return line + 1
 

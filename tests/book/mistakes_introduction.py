@@ -57,7 +57,7 @@ def no_embedding(config: GPTConfig) -> int:
     return RIGHT["count_parameters"](config) - config.vocabulary * config.width
 
 
-@wrong("count_parameters", "771,201 偏大，应当是 771,200")
+@wrong("count_parameters", "771,201，偏大，应当是 771,200")
 def one_too_many(config: GPTConfig) -> int:
     return RIGHT["count_parameters"](config) + 1
 
@@ -274,7 +274,7 @@ def every_layer(L: int, kept: int, block: int) -> int:
     return 1
 
 
-@wrong("segment", "返回了 4.0，要 1 到 16 的整数")
+@wrong("segment", "一份输入 8 字节，一层激活值 1 字节\n返回了 9.79")
 def not_rounded(L: int, kept: int, block: int) -> float:
     return (L * kept / block) ** 0.5
 

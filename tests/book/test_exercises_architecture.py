@@ -114,6 +114,26 @@ def test_staleness_may_be_more_than_the_bound_and_the_lead_may_not():
     assert any(stale)
 
 
+def test_a_long_record_is_shown_as_it_begins():
+    *_, (workers, updates) = clocks.records()
+    shown = clocks.shown_record(workers, updates)
+    assert shown.startswith("4 个工人，60 个更新，(worker, clock, seen) 依次是\n[(")
+    assert shown.endswith(")]\n……后面还有 36 个")
+    assert shown.count("(") == clocks.SHOWN + 1
+    short = clocks.shown_record(workers, updates[:3])
+    assert short.splitlines()[-1].startswith("[(") and short.count("(") == 4
+
+
+def test_a_log_is_shown_whole_and_may_have_no_checkpoint_and_no_death():
+    for (events,) in lost.runs():
+        head, _, listed = lost.shown_events(events).partition("\n")
+        assert eval(listed) == events
+        assert head.endswith("死了，events =")
+    assert lost.shown_events([("one", "updated", 0)]) == (
+        "one，没有检查点，没有服务器死，events =\n[('one', 'updated', 0)]"
+    )
+
+
 def test_every_belief_about_who_begins_differs_from_the_rule_somewhere():
     for said, rule in clocks.MISTAKEN:
         verdicts = [clocks.fault_of_begin(rule(*case), *case) for case in clocks.CLOCKS]
