@@ -11,8 +11,9 @@ way back, where they entered, the gradient of X.  Everything else, norms include
 of them does on all tokens.  Every rank ends with the same loss, which counts once.
 
 For b sequences of T tokens of width h, a block all-reduces b T h elements twice forward
-and twice backward; no product can begin before the all-reduce in front of it ends.
-Weights, their gradients and the optimizer's states fall by p, but for the norms'.
+and twice backward, the embedding once forward and the head once backward; the loss 3 b
+T elements.  No product can begin before the all-reduce in front of it ends.  Weights,
+their gradients and the optimizer's states fall by p, but for the norms'.
 
 Source: M. Shoeybi et al., "Megatron-LM: training multi-billion parameter language
 models using model parallelism", arXiv:1909.08053 (2019), section 3.
@@ -43,6 +44,9 @@ class Ends:
 
     enter: Callable[[Tensor], Tensor]
     leave: Callable[[Tensor], Tensor]
+
+
+MakeEnds = Callable[[ProcessGroup], Ends]
 
 
 def replicated(tp: ProcessGroup, *, all_reduce: Collective = torch_sum) -> Ends:
@@ -84,7 +88,7 @@ class TensorParallelGPT(nn.Module):
         whole: gpt.GPT,
         tp: ProcessGroup,
         *,
-        ends: Callable[[ProcessGroup], Ends] = replicated,
+        ends: MakeEnds = replicated,
     ):
         super().__init__()
         share = cut(whole, tp)
@@ -120,7 +124,7 @@ def train(
     tp: ProcessGroup,
     *,
     steps: int,
-    ends: Callable[[ProcessGroup], Ends] = replicated,
+    ends: MakeEnds = replicated,
     complete: Callable[[nn.Module, ProcessGroup], None] = nothing,
 ) -> Iterator[float]:
     """Yield the loss of each step, the same on every rank and in `serial.train`.

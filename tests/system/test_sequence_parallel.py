@@ -1,17 +1,20 @@
 """Tokens shared between branches: what is kept is the formula, to the last element."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.activations import block_elements
 from dlsys_code.introduction.classic import GPT3, block_bytes
-from dlsys_code.introduction.gpt import GPT, GPTConfig
+from dlsys_code.introduction.gpt import GPT, GPTConfig, rotations
 from dlsys_code.introduction.memory import watch
+from dlsys_code.primitive import ring
 from dlsys_code.system import sequence_parallel as sequence
 from dlsys_code.system import sequence_parallel_activations as kept
 from dlsys_code.system import tensor_parallel as tensor
@@ -29,45 +32,70 @@ def samples() -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def live_after_forward(layers: int, way: str) -> tuple[int, dict[str, Tensor]]:
-    """Live bytes beside the weights when forward ends; then the gradients."""
-    tp, again = dist.group.WORLD, Regather()
+def gather_by_ring(x: Tensor, group: ProcessGroup) -> Tensor:
+    parts = ring.all_gather(x.flatten(), group)  # (p, k)
+    return torch.cat([part.view(x.shape) for part in parts], 1)
+
+
+def sum_by_ring(x: Tensor, group: ProcessGroup) -> Tensor:
+    parts = x.chunk(group.size(), 1)
+    chunks = torch.stack([part.flatten() for part in parts])  # (p, k)
+    return ring.reduce_scatter(chunks, group).view(parts[0].shape)
+
+
+def live_after_forward(layers: int, way: str) -> int:
+    """The bytes that the blocks of this rank keep, their rotations and output too.
+
+    By the ring: gloo's own threads let go of a collective's tensors a little later.
+    """
+    tp, again = dist.group.WORLD, Regather(gather_by_ring)
+    tokens = partial(sequence.sharded, reduce_scatter=sum_by_ring)
     ends = {
-        "tensor": tensor.replicated,
-        "sequence": sequence.sharded,
-        "regathered": partial(sequence.sharded, all_gather=again),
+        "tensor": partial(tensor.replicated, all_reduce=ring.all_reduce),
+        "sequence": partial(tokens, all_gather=gather_by_ring),
+        "regathered": partial(tokens, all_gather=again),
     }[way]
     whole = GPT(GPTConfig(layers=layers, **SIZES)).double()
     model = tensor.TensorParallelGPT(whole, tp, ends=ends)
-    inputs, targets = samples()
-    with watch(model) as memory:
-        if way == "regathered":
-            with again.keeping():
-                loss = tensor.mean_loss(model, inputs, targets)
-        else:
-            loss = tensor.mean_loss(model, inputs, targets)
-        live = memory.now.total - memory.now.weights
-    loss.backward()
-    if way != "tensor":
-        sequence.sum_gains(model, tp)
-    return live, shares.whole_gradients(model, tp)
+    mine = T if way == "tensor" else T // tp.size()
+    keeping = again.keeping() if way == "regathered" else nullcontext()
+    with watch(model) as memory, keeping:
+        x = torch.ones(B, mine, 48, dtype=torch.float64)
+        cosine, sine = rotations(T, model.config, x)
+        for block in model.blocks:
+            x = block(x, cosine, sine)
+        return memory.now.total - memory.now.weights
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
 def test_a_block_keeps_what_the_formula_says(world, p, way):
     config = GPTConfig(layers=1, **SIZES)
-    expected = 8 * kept.block_elements(config, B, T, p=p, how=WAYS[way], composed=True)
+    expected = kept.block_elements(config, B, T, p=p, how=WAYS[way], composed=True)
     one, three = (world(p)(live_after_forward, n, way) for n in (1, 3))
-    for (few, _), (many, _) in zip(one, three, strict=True):
-        assert many - few == 2 * expected
+    assert [many - few for few, many in zip(one, three, strict=True)] == [
+        2 * 8 * expected
+    ] * p
+
+
+def regathered_gradients() -> dict[str, Tensor]:
+    """The gradients of one step, put together."""
+    tp, again = dist.group.WORLD, Regather()
+    ends = partial(sequence.sharded, all_gather=again)
+    whole = GPT(GPTConfig(layers=3, **SIZES)).double()
+    model = tensor.TensorParallelGPT(whole, tp, ends=ends)
+    with again.keeping():
+        loss = tensor.mean_loss(model, *samples())
+    loss.backward()
+    sequence.sum_gains(model, tp)
+    return shares.whole_gradients(model, tp)
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_tokens_gathered_again_give_the_serial_gradients(world, p):
     model = GPT(GPTConfig(layers=3, **SIZES)).double()
     serial.mean_loss(model, *samples()).backward()
-    for _, gradients in world(p)(live_after_forward, 3, "regathered"):
+    for gradients in world(p)(regathered_gradients):
         for name, weight in model.named_parameters():
             limit = 1e-12 * weight.grad.abs().max().item()
             found = gradients[name]
