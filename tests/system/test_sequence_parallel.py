@@ -1,6 +1,6 @@
 """Tokens shared between branches: what is kept is the formula, to the last element."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import pytest
@@ -43,12 +43,11 @@ def sum_by_ring(x: Tensor, group: ProcessGroup) -> Tensor:
     return ring.reduce_scatter(chunks, group).view(parts[0].shape)
 
 
-def live_after_forward(layers: int, way: str) -> int:
-    """The bytes that the blocks of this rank keep, their rotations and output too.
-
-    By the ring: gloo's own threads let go of a collective's tensors a little later.
-    """
-    tp, again = dist.group.WORLD, Regather(gather_by_ring)
+def by_ring(
+    layers: int, way: str
+) -> tuple[tensor.TensorParallelGPT, AbstractContextManager]:
+    """A model whose blocks talk by the ring, and the context of its forward pass."""
+    again = Regather(gather_by_ring)
     tokens = partial(sequence.sharded, reduce_scatter=sum_by_ring)
     ends = {
         "tensor": partial(tensor.replicated, all_reduce=ring.all_reduce),
@@ -56,15 +55,45 @@ def live_after_forward(layers: int, way: str) -> int:
         "regathered": partial(tokens, all_gather=again),
     }[way]
     whole = GPT(GPTConfig(layers=layers, **SIZES)).double()
-    model = tensor.TensorParallelGPT(whole, tp, ends=ends)
-    mine = T if way == "tensor" else T // tp.size()
-    keeping = again.keeping() if way == "regathered" else nullcontext()
+    model = tensor.TensorParallelGPT(whole, dist.group.WORLD, ends=ends)
+    return model, again.keeping() if way == "regathered" else nullcontext()
+
+
+def through_blocks(model: tensor.TensorParallelGPT, way: str) -> Tensor:
+    mine = T if way == "tensor" else T // dist.get_world_size()
+    x = torch.ones(B, mine, 48, dtype=torch.float64, requires_grad=True)
+    cosine, sine = rotations(T, model.config, x)
+    for block in model.blocks:
+        x = block(x, cosine, sine)
+    return x
+
+
+def live_after_forward(layers: int, way: str) -> int:
+    """The bytes that the blocks of this rank keep, their rotations and output too.
+
+    By the ring: gloo's own threads let go of a collective's tensors a little later.
+    """
+    model, keeping = by_ring(layers, way)
     with watch(model) as memory, keeping:
-        x = torch.ones(B, mine, 48, dtype=torch.float64)
-        cosine, sine = rotations(T, model.config, x)
-        for block in model.blocks:
-            x = block(x, cosine, sine)
-        return memory.now.total - memory.now.weights
+        x = through_blocks(model, way)
+        live = memory.now.total - memory.now.weights
+    del x
+    return live
+
+
+def forward_and_backward(layers: int, way: str) -> None:
+    model, keeping = by_ring(layers, way)
+    with keeping:
+        x = through_blocks(model, way)
+    x.sum().backward()
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 4])
+def test_the_wire_carries_no_more_than_under_tensor_parallelism(world, p):
+    round_bytes = (p - 1) * B * T * 48 * 8 // p  # of one all-gather or reduce-scatter
+    for way, rounds in {"tensor": 8, "sequence": 8, "regathered": 10}.items():
+        sent = world(p).trace(forward_and_backward, 3, way).bytes_sent()
+        assert sent == [3 * rounds * round_bytes] * p
 
 
 @pytest.mark.parametrize("way", WAYS)
