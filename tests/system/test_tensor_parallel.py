@@ -81,8 +81,9 @@ def check_step(world, p: int, config: GPTConfig, b: int, T: int, way: str) -> No
 
 
 @pytest.mark.parametrize("way", ENDS)
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("p", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("p", "tied"), [(1, True), (2, False), (3, True), (4, True), (4, False)]
+)
 def test_loss_and_gradients_are_the_serial_ones(world, p, tied, way):
     config = GPTConfig(**vars(CONFIG) | {"tied": tied})
     check_step(world, p, config, 3, 12, way)
@@ -212,9 +213,9 @@ def through_the_ring(layers: int) -> None:
     y.sum().backward()
 
 
-@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
-def test_bytes_of_a_block_are_the_formula(world, p, layers):
+def test_bytes_of_a_block_are_the_formula(world, p):
+    layers = 3
     n = 3 * 12 * CONFIG.width * 8  # bytes; p divides the elements
     sent = world(p).trace(through_the_ring, layers).bytes_sent()
     assert sent == [layers * 4 * 2 * (p - 1) * n // p] * p
