@@ -30,6 +30,10 @@ class Collected(NamedTuple):
     out: Tensor
     log_sum: Tensor
 
+    def rows(self, some: slice) -> "Collected":
+        """Return the same of some of the queries, in the same memory."""
+        return Collected(*(x[..., some, :] for x in self))
+
 
 def nothing(q: Tensor) -> Collected:
     """Return what queries `q`, (..., T, d), have collected before the first block."""
@@ -63,11 +67,11 @@ def finite(log_sum: Tensor) -> Tensor:
 
 
 class Upstream(NamedTuple):
-    """What backward knows of the queries.  All but `log_sum`, `inner`: (..., T, d)."""
+    """What backward knows of the queries."""
 
-    q: Tensor
+    q: Tensor  # (..., T, d)
     log_sum: Tensor  # (..., T, 1), over all blocks
-    out_gradient: Tensor
+    out_gradient: Tensor  # (..., T, d)
     inner: Tensor  # (..., T, 1), do . o
 
     def rows(self, some: slice) -> "Upstream":

@@ -22,6 +22,7 @@ for near-infinite context", ICLR 2024.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +31,6 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.system import online_softmax
 from dlsys_code.system.context_parallel import Layout, check_fit, seen, zigzag
-from dlsys_code.system.online_softmax import Upstream
 from dlsys_code.world import compute
 from dlsys_code.world.point_to_point import start_receive_, start_send
 
@@ -53,10 +53,10 @@ def ring_attention(
     check_fit(q, k, v)
     p, r, T = group.size(), group.rank(), group.size() * q.size(2)
     held = [layout(T, p, source).to(q.device) for source in range(p)]
-    masks = [seen(held[r], keys, causal=causal) for keys in held]
+    tiles = [tile_of(seen(held[r], keys, causal=causal)) for keys in held]
     q = q.unflatten(1, (k.size(1), -1))  # (b, g, a/g, T/p, d)
     kv = torch.stack((k, v)).unsqueeze(3)  # (2, b, g, 1, T/p, d)
-    return Ring.apply(q, kv, masks, group).flatten(1, 2)
+    return Ring.apply(q, kv, tiles, group).flatten(1, 2)  # (b, a, T/p, d)
 
 
 class Ring(torch.autograd.Function):
@@ -67,24 +67,19 @@ class Ring(torch.autograd.Function):
         ctx: FunctionCtx,
         q: Tensor,
         kv: Tensor,
-        masks: Sequence[Tensor],
+        tiles: Sequence["Tile"],
         group: ProcessGroup,
     ) -> Tensor:
         """Collect from every block; keep the output and the logarithm of the sums."""
         total = online_softmax.nothing(q)
-        for source, (k, v) in travelling(kv, group):
+        for source, block in travelling(kv, group):
+            rows, keys, mask = tiles[source]
             with compute("attention"):
-                rows, keys = needed(masks[source])
-                block = online_softmax.collect(
-                    q[..., rows, :],
-                    k[..., keys, :],
-                    v[..., keys, :],
-                    mask=masks[source][rows, keys],
-                )
-                part = (x[..., rows, :] for x in total)
-                online_softmax.merge_(online_softmax.Collected(*part), block)
+                k, v = block[..., keys, :]
+                more = online_softmax.collect(q[..., rows, :], k, v, mask=mask)
+                online_softmax.merge_(total.rows(rows), more)
         ctx.save_for_backward(q, kv, *total)
-        ctx.masks, ctx.group = masks, group
+        ctx.tiles, ctx.group = tiles, group
         return total.out
 
     @staticmethod
@@ -93,20 +88,16 @@ class Ring(torch.autograd.Function):
         """Send the blocks round again, and their gradients after them."""
         q, kv, out, log_sum = ctx.saved_tensors
         inner = (out_gradient * out).sum(-1, keepdim=True)
-        above = Upstream(q, log_sum, out_gradient, inner)
+        above = online_softmax.Upstream(q, log_sum, out_gradient, inner)
         dq, arrived = torch.zeros_like(q), partial(torch.zeros_like, kv)
-        for source, (k, v) in travelling(kv, ctx.group):
+        for source, block in travelling(kv, ctx.group):
+            rows, keys, mask = ctx.tiles[source]
             with compute("gradients"):
-                rows, keys = needed(ctx.masks[source])
-                some_dq, dk, dv = online_softmax.gradients(
-                    above.rows(rows),
-                    k[..., keys, :],
-                    v[..., keys, :],
-                    mask=ctx.masks[source][rows, keys],
-                )
-                dq[..., rows, :] += some_dq
+                k, v = block[..., keys, :]
+                more = online_softmax.gradients(above.rows(rows), k, v, mask=mask)
+                dq[..., rows, :] += more[0]
             dkv = arrived()  # of this block, from the ranks that had it before
-            dkv[..., keys, :] += torch.stack((dk, dv)).sum(3, keepdim=True)
+            dkv[..., keys, :] += torch.stack(more[1:]).sum(3, keepdim=True)
             arrived = start_shift(dkv, ctx.group)
         return dq, arrived(), None, None
 
@@ -127,7 +118,7 @@ def travelling(block: Tensor, group: ProcessGroup) -> Iterator[tuple[int, Tensor
 def start_shift(x: Tensor, group: ProcessGroup) -> Callable[[], Tensor]:
     """Begin to send `x` to the right; return what waits for that from the left.
 
-    x: alike on every rank; must not change before.
+    x: of one shape on every rank; must not change before that has been called.
     """
     p, r = group.size(), group.rank()
     if p == 1:
@@ -147,9 +138,21 @@ def start_shift(x: Tensor, group: ProcessGroup) -> Callable[[], Tensor]:
     return wait
 
 
-def needed(mask: Tensor) -> tuple[slice, slice]:
-    """Return the smallest rectangle, rows and columns, that holds all of a mask."""
-    return span(mask.any(1)), span(mask.any(0))
+class Tile(NamedTuple):
+    """The part of a block's scores that has to be computed, and what counts in it."""
+
+    rows: slice
+    keys: slice
+    mask: Tensor
+
+
+def tile_of(mask: Tensor) -> Tile:
+    """Return the smallest rectangle that holds all of a mask (queries, keys).
+
+    A block of the future is empty; under `zigzag` half of every foreign block is left.
+    """
+    rows, keys = span(mask.any(1)), span(mask.any(0))
+    return Tile(rows, keys, mask[rows, keys])
 
 
 def span(used: Tensor) -> slice:
