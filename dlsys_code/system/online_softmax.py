@@ -1,0 +1,89 @@
+"""Online softmax: attention over a few keys at a time, exact in the end.
+
+A softmax needs the sum over all its scores s.  Attention over a block of keys keeps the
+logarithm of its own sum, and two blocks become one without their scores::
+
+    block     l = log sum_j exp(s_j)          o = sum_j exp(s_j - l) v_j
+    merged    l = log(exp(l_1) + exp(l_2))    o = exp(l_1 - l) o_1 + exp(l_2 - l) o_2
+
+With the final l, each block's share of the gradients needs no other block::
+
+    w_j = exp(s_j - l)    ds_j = w_j (do . v_j - do . o)
+
+Costs one number per query and head besides the output, and no (T, T) matrix; backward
+computes the scores anew.
+
+Sources: M. Milakov and N. Gimelshein, "Online normalizer calculation for softmax",
+arXiv:1805.02867 (2018); T. Dao et al., "FlashAttention: fast and memory-efficient exact
+attention with IO-awareness", NeurIPS 2022.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Collected(NamedTuple):
+    """What queries have collected so far.  out: (..., T, d).  log_sum: (..., T, 1)."""
+
+    out: Tensor
+    log_sum: Tensor
+
+    def rows(self, some: slice) -> "Collected":
+        """Return the same of some of the queries, in the same memory."""
+        return Collected(*(x[..., some, :] for x in self))
+
+
+def nothing(q: Tensor) -> Collected:
+    """Return what queries `q`, (..., T, d), have collected before the first block."""
+    return Collected(torch.zeros_like(q), torch.full_like(q[..., :1], -torch.inf))
+
+
+def scores_of(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    """Return the scores (..., m, n), -inf where `mask` (m, n) is false."""
+    scores = q @ k.mT * q.size(-1) ** -0.5
+    return scores.masked_fill(~mask, -torch.inf)
+
+
+def collect(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor) -> Collected:
+    """Return what queries q (..., m, d) collect from one block k, v (..., n, d)."""
+    scores = scores_of(q, k, mask)  # (..., m, n)
+    log_sum = scores.logsumexp(-1, keepdim=True)  # (..., m, 1)
+    return Collected((scores - finite(log_sum)).exp() @ v, log_sum)
+
+
+def merge_(total: Collected, block: Collected) -> None:
+    """Add to `total` what the same queries collected from another block."""
+    log_sum = torch.logaddexp(total.log_sum, block.log_sum)
+    before, now = ((part.log_sum - finite(log_sum)).exp() for part in (total, block))
+    total.out.mul_(before).add_(now * block.out)
+    total.log_sum.copy_(log_sum)
+
+
+def finite(log_sum: Tensor) -> Tensor:
+    """Return `log_sum` with 0 for queries without a key: -inf - -inf is no number."""
+    return log_sum.masked_fill(log_sum.isneginf(), 0.0)
+
+
+class Upstream(NamedTuple):
+    """What backward knows of the queries."""
+
+    q: Tensor  # (..., T, d)
+    log_sum: Tensor  # (..., T, 1), over all blocks
+    out_gradient: Tensor  # (..., T, d)
+    inner: Tensor  # (..., T, 1), do . o
+
+    def rows(self, some: slice) -> "Upstream":
+        """Return the same of some of the queries."""
+        return Upstream(*(x[..., some, :] for x in self))
+
+
+def gradients(
+    above: Upstream, k: Tensor, v: Tensor, *, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one block's share of dq, and dk and dv as far as these queries ask."""
+    weights = (scores_of(above.q, k, mask) - above.log_sum).exp()  # (..., m, n)
+    ds = weights * (above.out_gradient @ v.mT - above.inner)
+    ds = ds * above.q.size(-1) ** -0.5
+    return ds @ k, ds.mT @ above.q, weights.mT @ above.out_gradient

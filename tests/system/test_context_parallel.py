@@ -1,0 +1,271 @@
+"""Attention over shared sequences is one process's, forward and backward."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+from dlsys_code.introduction.gpt import GPT, GPTConfig, fused_attention, rotations
+from dlsys_code.system import online_softmax
+from dlsys_code.system.context_parallel import (
+    Layout,
+    contiguous,
+    seen,
+    whole,
+    work,
+    zigzag,
+)
+from dlsys_code.system.ring_attention import ring_attention, tile_of
+from dlsys_code.system.ulysses import ulysses_attention
+from dlsys_code.world import Trace
+
+RANKS = [1, 2, 3, 4]
+LAYOUTS = [contiguous, zigzag]
+CLOSE = {"rtol": 1e-12, "atol": 1e-12}
+ITEM = 8  # bytes of a float64
+
+Shape = tuple[int, int, int, int, int]  # b, a, g, T, d
+
+
+def scattered(T: int, p: int, r: int) -> Tensor:
+    """Every rank has tokens of no order; some of its queries see no key of another."""
+    mixed = torch.randperm(T, generator=torch.Generator().manual_seed(5))
+    return mixed.chunk(p)[r]
+
+
+def values(shape: Shape) -> list[Tensor]:
+    """All of q, k, v, and the gradient of the output."""
+    b, a, g, T, d = shape
+    seeded = torch.Generator().manual_seed(11)
+    return [
+        torch.randn(b, heads, T, d, generator=seeded, dtype=torch.float64)
+        for heads in (a, g, g, a)
+    ]
+
+
+def with_gradients(attention: Callable, parts: list[Tensor]) -> list[Tensor]:
+    """The output, dq, dk and dv."""
+    *qkv, out_gradient = parts
+    qkv = [x.clone().requires_grad_() for x in qkv]
+    out = attention(*qkv)
+    return [out.detach(), *torch.autograd.grad(out, qkv, out_gradient)]
+
+
+def torch_attention(causal: bool) -> Callable:
+    return partial(F.scaled_dot_product_attention, is_causal=causal, enable_gqa=True)
+
+
+def on_a_rank(attention: Callable, shape: Shape, layout: Layout) -> list[Tensor]:
+    p, r = dist.get_world_size(), dist.get_rank()
+    mine = layout(shape[3], p, r)
+    parts = [x[:, :, mine] for x in values(shape)]
+    here = partial(attention, group=dist.group.WORLD, layout=layout)
+    return with_gradients(here, parts)
+
+
+def check_parallel(
+    world, p: int, attention: Callable, shape: Shape, layout: Layout, causal: bool
+) -> Trace:
+    """Every rank has its tokens' rows of one process's answer."""
+    expected = with_gradients(torch_attention(causal), values(shape))
+    trace = world(p).trace(on_a_rank, attention, shape, layout)
+    for r, got in enumerate(trace.results):
+        rows = [x[:, :, layout(shape[3], p, r)] for x in expected]
+        torch.testing.assert_close(got, rows, **CLOSE)
+    return trace
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
+@pytest.mark.parametrize("heads", [(5, 5), (6, 2), (3, 1)])
+def test_the_ring_is_one_process(world, p, causal, layout, heads):
+    attention = partial(ring_attention, causal=causal)
+    check_parallel(world, p, attention, (2, *heads, 6 * p, 7), layout, causal)
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
+@pytest.mark.parametrize("heads", [(12, 12), (12, 2), (12, 3), (12, 1)])
+def test_ulysses_is_one_process(world, p, causal, layout, heads):
+    attention = partial(ulysses_attention, attention=torch_attention(causal))
+    check_parallel(world, p, attention, (2, *heads, 6 * p, 5), layout, causal)
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize("attention", [ring_attention, ulysses_attention])
+def test_two_tokens_on_each_rank(world, p, attention):
+    check_parallel(world, p, attention, (1, p, p, 2 * p, 1), zigzag, True)
+
+
+@pytest.mark.parametrize("p", RANKS)
+def test_the_ring_moves_what_the_docstring_says(world, p):
+    b, a, g, T, d = shape = (2, 6, 2, 6 * p, 3)
+    trace = check_parallel(world, p, ring_attention, shape, zigzag, True)
+    n = 2 * b * g * T // p * d * ITEM
+    backward = (2 * p - 1) * n if p > 1 else 0
+    assert trace.bytes_sent() == [(p - 1) * n + backward] * p
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize(("g", "copies"), [(12, [1] * 4), (2, [1, 1, 3, 2])])
+def test_ulysses_moves_what_the_docstring_says(world, p, g, copies):
+    b, a, g, T, d = shape = (2, 12, g, 6 * p, 3)
+    trace = check_parallel(world, p, ulysses_attention, shape, contiguous, True)
+    n, m = (b * heads * T // p * d * ITEM for heads in (a, g * copies[p - 1]))
+    assert trace.bytes_sent() == [2 * (p - 1) * (2 * n + 2 * m) // p] * p
+
+
+@pytest.mark.parametrize("p", [2, 3, 4])
+def test_the_next_block_leaves_before_the_work_on_this_one_ends(world, p):
+    trace = check_parallel(world, p, ring_attention, (1, 2, 1, 4 * p, 3), zigzag, True)
+    for r in range(p):
+        events = [e for e in trace.events if e.rank == r]
+        sends = [e for e in events if e.kind == "send"]
+        spans = {
+            name: [e for e in events if e.kind == "compute" and e.op == name]
+            for name in ("attention", "gradients")
+        }
+        assert len(spans["attention"]) == len(spans["gradients"]) == p
+        for send, span in zip(sends[: p - 1], spans["attention"][:-1], strict=True):
+            assert send.start_s < span.start_s < span.end_s <= send.end_s
+        # Backward: block, gradient, block, gradient, ..., and the last gradient home.
+        blocks, moving = sends[p - 1 : -1 : 2], sends[p:-1:2]
+        for send, span in zip(blocks, spans["gradients"][:-1], strict=True):
+            assert send.start_s < span.start_s < span.end_s <= send.end_s
+        for send, span in zip(moving, spans["gradients"][1:], strict=True):
+            assert send.start_s < span.start_s < span.end_s <= send.end_s
+
+
+@pytest.mark.parametrize("p", range(1, 9))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_token_is_on_one_rank(p, layout):
+    T = 6 * p
+    assert whole(p, T, layout).sort().values.tolist() == list(range(T))
+
+
+def test_positions_by_hand():
+    assert [zigzag(8, 2, r).tolist() for r in range(2)] == [[0, 1, 6, 7], [2, 3, 4, 5]]
+    assert contiguous(8, 2, 1).tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("p", range(2, 9))
+def test_only_zigzag_shares_the_work_equally_and_in_every_step(p):
+    T = 6 * p
+    balanced, sloping = work(T, p, zigzag), work(T, p, contiguous)
+    assert balanced.sum() == sloping.sum() == T * (T + 1) // 2
+    assert balanced.sum(1).tolist() == [T * (T + 1) // (2 * p)] * p
+    assert (balanced == balanced[0]).all()
+    assert sloping.sum(1).diff().unique().tolist() == [(T // p) ** 2]
+
+
+@pytest.mark.parametrize("p", [2, 3, 4])
+def test_zigzag_computes_nothing_of_foreign_blocks_that_is_masked(p):
+    held = [zigzag(6 * p, p, r) for r in range(p)]
+    for r in range(p):
+        for source in set(range(p)) - {r}:
+            tile = tile_of(seen(held[r], held[source], causal=True))
+            assert tile.mask.all()
+            assert tile.mask.numel() == 6 * 6 // 2
+
+
+def test_blocks_in_any_order_merge_to_the_same_softmax():
+    q, k, v, _ = values((1, 2, 2, 9, 4))
+    mask = torch.ones(9, 9, dtype=torch.bool).tril()
+    expected = torch_attention(True)(q, k, v)
+    for order in ([0, 1, 2], [2, 1, 0]):
+        total = online_softmax.nothing(q)
+        for i in order:
+            keys = slice(3 * i, 3 * i + 3)
+            block = online_softmax.collect(
+                q, k[..., keys, :], v[..., keys, :], mask=mask[:, keys]
+            )
+            online_softmax.merge_(total, block)
+        torch.testing.assert_close(total.out, expected, **CLOSE)
+
+
+CONFIG = GPTConfig(
+    vocabulary=17, width=24, layers=2, heads=4, key_value_heads=2, hidden=9
+)
+
+
+def summed_loss(model: GPT, tokens: Tensor, positions: Tensor, T: int) -> Tensor:
+    """The loss of some positions: all but attention knows them by number only."""
+    x = model.embed(tokens[:, positions])
+    cosine, sine = rotations(T, model.config, x)
+    for block in model.blocks:
+        x = block(x, cosine[positions], sine[positions])
+    logits, targets = model.head(model.norm(x)), tokens[:, positions + 1]
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+
+
+def train_gradients(attention: Callable, layout: Layout) -> tuple[Tensor, list[Tensor]]:
+    group, p, r = dist.group.WORLD, dist.get_world_size(), dist.get_rank()
+    here = partial(attention, group=group, layout=layout)
+    model = GPT(CONFIG, attention=here).double()
+    loss = summed_loss(model, text(p), layout(4 * p, p, r), 4 * p)
+    loss.backward()
+    answer = [loss.detach(), *(w.grad for w in model.parameters())]
+    for x in answer:
+        dist.all_reduce(x)
+    return answer
+
+
+def text(p: int) -> Tensor:
+    return torch.randint(17, (2, 4 * p + 1), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("p", [2, 4])
+@pytest.mark.parametrize("attention", [ring_attention, ulysses_attention])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_gpt_with_rotary_positions_learns_the_same(world, p, attention, layout):
+    model = GPT(CONFIG, attention=fused_attention).double()
+    loss = summed_loss(model, text(p), torch.arange(4 * p), 4 * p)
+    loss.backward()
+    expected = [loss.detach(), *(w.grad for w in model.parameters())]
+    for got in world(p)(train_gradients, attention, layout):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def refused(attention: Callable, shapes: list[tuple[int, ...]], layout: Layout) -> str:
+    qkv = [torch.ones(shape) for shape in shapes]
+    with pytest.raises(ValueError) as error:
+        attention(*qkv, group=dist.group.WORLD, layout=layout)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("attention", "heads", "t", "numbers"),
+    [
+        (ring_attention, (4, 2), 3, "6 tokens cannot be cut into 4 equal pieces"),
+        (ring_attention, (5, 2), 4, "5 heads cannot share 2 key-value heads evenly"),
+        (ulysses_attention, (4, 2), 3, "6 tokens cannot be cut into 4 equal pieces"),
+        (ulysses_attention, (3, 1), 4, "3 heads cannot be shared by 2 ranks"),
+        (ulysses_attention, (5, 2), 4, "5 heads cannot share 2 key-value heads evenly"),
+    ],
+)
+def test_what_cannot_be_shared_is_named_before_any_message(
+    world, attention, heads, t, numbers
+):
+    shapes = [(1, n, t, 2) for n in (heads[0], heads[1], heads[1])]
+    trace = world(2).trace(refused, attention, shapes, zigzag)
+    assert trace.results == [numbers] * 2
+    assert not trace.events
+
+
+@pytest.mark.parametrize("attention", [ring_attention, ulysses_attention])
+def test_keys_that_do_not_fit_are_named(world, attention):
+    shapes = [(1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 6, 3)]
+    trace = world(2).trace(refused, attention, shapes, zigzag)
+    assert "(1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 6, 3)" in trace.results[0]
+    assert not trace.events
+
+
+def test_a_contiguous_layout_names_its_rest():
+    with pytest.raises(ValueError, match="7 tokens cannot be cut into 2 equal pieces"):
+        contiguous(7, 2, 0)
