@@ -22,8 +22,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from dlsys_code.introduction.average_gradients import own_gradient
-
 
 def joined(parts: Sequence[Tensor], p: int) -> Tensor:
     """Return all elements in line, then zeros, as p equal rows: (p, k)."""
@@ -49,26 +47,39 @@ class Flat:
                 "cannot be laid in one line"
             )
         self.unit, self.weights = unit, list(weights)
+        self.shapes = [weight.shape for weight in weights]
         self.rows = joined(self.weights, group.size())
         self.shard = nn.Parameter(self.rows[group.rank()])  # (k,)
-        for weight, view in zip(self.weights, self.views(self.rows), strict=True):
-            weight.data = view
+        self.lend()
 
-    def views(self, rows: Tensor) -> list[Tensor]:
-        """Return the part of `rows` that belongs to each weight, in its shape."""
-        sizes = [weight.numel() for weight in self.weights]
-        parts = rows.view(-1)[: sum(sizes)].split(sizes)
-        return [x.view(w.shape) for x, w in zip(parts, self.weights, strict=True)]
+    def lend(self) -> None:
+        """Make the weights views of the rows, which get memory if they have none."""
+        self.rows.untyped_storage().resize_(self.rows.nbytes)
+        sizes = [shape.numel() for shape in self.shapes]
+        parts = self.rows.view(-1)[: sum(sizes)].split(sizes)
+        for weight, part, shape in zip(self.weights, parts, self.shapes, strict=True):
+            weight.data = part.view(shape)
+
+    def free(self) -> None:
+        """Take the memory from the rows; the weights are empty until they are lent.
+
+        What autograd keeps of them has the same memory, and it again when it is back.
+        """
+        self.rows.untyped_storage().resize_(0)
+        for weight in self.weights:
+            weight.data = self.rows.new_empty(0)
 
     def take_gradients(self) -> Tensor:
         """Move the gradients out of the weights, into rows; (p, k).
 
         A weight that got none counts as zero, so that all ranks make the same calls.
         """
-        rows = joined([own_gradient(w) for w in self.weights], len(self.rows))
-        for weight in self.weights:
+        parts = []
+        for weight, shape in zip(self.weights, self.shapes, strict=True):
+            missing = weight.grad is None
+            parts.append(self.rows.new_zeros(shape) if missing else weight.grad)
             weight.grad = None
-        return rows
+        return joined(parts, len(self.rows))
 
 
 def flats_of(

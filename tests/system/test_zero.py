@@ -4,12 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from math import inf
-from unittest import mock
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from dlsys_code.introduction import serial, tokens
@@ -22,13 +23,14 @@ from dlsys_code.primitive import ring
 from dlsys_code.primitive.in_place import ring_all_gather_into_
 from dlsys_code.system import zero
 from dlsys_code.system.zero import GradientShards, OptimizerShards
+from dlsys_code.system.zero_weights import WeightShards
 from dlsys_code.world import RankError
 
 STEPS = 4
 MODEL = GPTConfig(  # neither 3 nor 4 ranks divide the weights of a unit
     vocabulary=257, width=14, layers=3, heads=1, key_value_heads=1, hidden=11
 )
-STAGES = [OptimizerShards, GradientShards]
+STAGES = [OptimizerShards, GradientShards, WeightShards]
 
 
 def recipe(*, tied: bool = True) -> Recipe:
@@ -61,11 +63,24 @@ def in_one_process(how: Recipe, text: Tensor, max_norm: float) -> tuple:
 
 def on_ranks(how: Recipe, text: Tensor, stage: type, max_norm: float) -> tuple:
     """This rank's losses, and its weights after the last step."""
-    model, group = serial.fresh_model(how), dist.group.WORLD
-    shards = partial(stage, max_norm=max_norm)
-    with mock.patch.object(serial, "fresh_model", return_value=model):
-        losses = list(zero.train(how, text, group, steps=STEPS, shards=shards))
-    return losses, weights_of(model)
+    made = []
+
+    def shards(*args: object, **options: object) -> OptimizerShards:
+        made.append(stage(*args, max_norm=max_norm, **options))
+        return made[0]
+
+    group = dist.group.WORLD
+    losses = list(zero.train(how, text, group, steps=STEPS, shards=shards))
+    return losses, whole_weights(made[0])
+
+
+def whole_weights(shards: OptimizerShards) -> list[Tensor]:
+    """A copy of all weights, those that are not there gathered."""
+    if isinstance(shards, WeightShards):
+        for flat in shards.flats:
+            assert flat.rows.untyped_storage().nbytes() == 0
+            shards.use(flat, None)
+    return weights_of(shards.model)
 
 
 def assert_learns_the_same(found: list, expected: tuple) -> None:
@@ -80,7 +95,7 @@ def assert_learns_the_same(found: list, expected: tuple) -> None:
         assert all(map(torch.equal, weights, found[0][1]))
 
 
-@pytest.mark.parametrize(("tied", "max_norm"), [(True, inf), (False, inf), (True, 0.3)])
+@pytest.mark.parametrize(("tied", "max_norm"), [(True, 0.3), (False, inf)])
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
 def test_ranks_learn_what_one_process_learns(world, text, p, stage, tied, max_norm):
@@ -151,10 +166,11 @@ def by_our_ring(how: Recipe, text: Tensor, stage: type, steps: int) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
-def test_a_step_sends_what_an_all_reduce_sends(world, text, p, stage):
-    trace = world(p).trace(by_our_ring, recipe(), text, stage, 3)
+def test_a_step_sends_the_weights_twice_in_stage_3_thrice(world, text, p, stage):
+    trace = world(p).trace(by_our_ring, recipe(), text, stage, 2)
     padded = 8 * p * sum(units_of(recipe(), p))
-    assert trace.bytes_sent() == [3 * 2 * (p - 1) * padded // p] * p
+    times = 3 if stage is WeightShards else 2
+    assert trace.bytes_sent() == [2 * times * (p - 1) * padded // p] * p
     whole = 8 * sum(w.numel() for w in serial.fresh_model(recipe()).parameters())
     assert 0 <= padded - whole < 8 * p * (1 + MODEL.layers)
 
@@ -194,7 +210,8 @@ def test_a_rank_holds_what_the_formula_says(world, text, p, stage):
     count = sum(w.numel() for w in serial.fresh_model(how).parameters())
     formula = model_states(count, each=FLOAT32, dp=p, stage=1 + STAGES.index(stage))
     for weights, gradients, optimizer in world(p)(states, how, text, stage):
-        assert weights == 4 * p * sum(shards)
+        # In stage 3 what is in no block is used last, and freed with its gradients.
+        assert weights == 4 * sum(shards) * (1 if stage is WeightShards else p)
         kept = count if stage is OptimizerShards else sum(shards)
         assert gradients == 4 * kept
         assert optimizer == 8 * sum(shards) + 4 * tensors  # AdamW counts its steps
@@ -233,19 +250,20 @@ def test_stage_2_never_holds_the_whole_gradient(world, text):
 
 
 class Odd(nn.Module):
-    """Frozen, transposed, scalar and rarely used weights; the units are all of it."""
+    """Frozen, transposed, scalar, rarely and never used weights."""
 
     def __init__(self):
         super().__init__()
         self.blocks = nn.ModuleList(nn.Linear(5, 5) for _ in range(3))
         self.blocks[0].weight = nn.Parameter(self.blocks[0].weight.detach().T)
         self.blocks[1].bias.requires_grad_(False)
-        self.blocks[2].gain = nn.Parameter(torch.ones(()))
+        self.blocks[2].idle = nn.Parameter(torch.ones(3))
+        self.gain = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor, *, skip: int | None) -> Tensor:
         for i, block in enumerate(self.blocks):
             x = x if i == skip else torch.tanh(block(x))
-        return x * self.blocks[2].gain
+        return x * self.gain
 
 
 def odd_model() -> Odd:
@@ -253,21 +271,22 @@ def odd_model() -> Odd:
     return Odd().double()
 
 
-def odd_loss(model: Odd, rank: int, part: int) -> Tensor:
-    """Every rank leaves out another block, and another one in the second part."""
+def odd_loss(model: Odd, rank: int, part: int, *, leave_out: bool) -> Tensor:
+    """Ranks may leave out different blocks, and others in the second part."""
     seeded = torch.Generator().manual_seed(10 * rank + part)
     x = torch.randn(4, 5, generator=seeded, dtype=torch.float64)
-    return model(x, skip=(rank + part) % 4).square().mean()
+    skip = (rank + part) % 4 if leave_out else None
+    return model(x, skip=skip).square().mean()
 
 
-def odd_run(stage: type) -> list[Tensor]:
+def odd_run(stage: type, leave_out: bool) -> list[Tensor]:
     model, rank = odd_model(), dist.get_rank()
     shards = stage(model, list(model.blocks), dist.group.WORLD, make_optimizer=adamw)
     for _ in range(STEPS):
         for part in range(2):
-            shards.backward(odd_loss(model, rank, part) / 2)
+            shards.backward(odd_loss(model, rank, part, leave_out=leave_out) / 2)
         shards.step()
-    return weights_of(model)
+    return whole_weights(shards)
 
 
 def adamw(module: nn.Module) -> torch.optim.Optimizer:
@@ -276,7 +295,8 @@ def adamw(module: nn.Module) -> torch.optim.Optimizer:
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
-def test_ranks_may_use_different_blocks_in_different_micro_batches(world, p, stage):
+def test_micro_batches_of_an_awkward_model(world, p, stage):
+    leave_out = stage is not WeightShards  # there every rank runs all units
     model = odd_model()
     optimizer = adamw(model)
     for _ in range(STEPS):
@@ -284,9 +304,10 @@ def test_ranks_may_use_different_blocks_in_different_micro_batches(world, p, sta
             weight.grad = torch.zeros_like(weight) if weight.requires_grad else None
         for rank in range(p):
             for part in range(2):
-                (odd_loss(model, rank, part) / (2 * p)).backward()
+                loss = odd_loss(model, rank, part, leave_out=leave_out)
+                (loss / (2 * p)).backward()
         optimizer.step()
-    for weights in world(p)(odd_run, stage):
+    for weights in world(p)(odd_run, stage, leave_out):
         expected = weights_of(model)
         torch.testing.assert_close(weights, expected, rtol=1e-12, atol=1e-11)
 
@@ -304,11 +325,108 @@ def test_stage_2_reduces_before_backward_is_over(world, text):
         return inside
 
     assert inside_backward(OptimizerShards) == [0, 0]
+    assert inside_backward(WeightShards) == [1 + MODEL.layers] * 2
     assert inside_backward(GradientShards) == [1 + MODEL.layers] * 2
 
 
 def one_step(how: Recipe, text: Tensor, stage: type) -> None:
     list(zero.train(how, text, dist.group.WORLD, steps=1, shards=stage))
+
+
+# ------------------------------------------------------------ stage 3
+
+
+def units_there(how: Recipe, text: Tensor) -> tuple[list, list, list]:
+    """Which units are there or coming, inside each block and after the step."""
+    watched = Watched(how, text, WeightShards)
+    flats, waits, forward, backward = watched.stage.flats, watched.stage.waits, [], []
+
+    def note(seen: list, *_: object) -> None:
+        seen.append([i for i, flat in enumerate(flats) if flat in waits])
+
+    for block in watched.model.blocks:
+        block.norm_1.register_forward_pre_hook(partial(note, forward))
+        block.feed_forward.register_full_backward_pre_hook(partial(note, backward))
+    watched.backward()
+    watched.stage.step()
+    return forward, backward, list(waits)
+
+
+def test_a_unit_is_there_while_it_is_used_and_the_next_one_comes(world, text):
+    for forward, backward, after in world(2)(units_there, recipe(), text):
+        assert forward == [[0, 1, 2], [0, 2, 3], [0, 3]]
+        assert backward == [[0, 2, 3], [0, 1, 2], [0, 1]]
+        assert after == []
+
+
+def most_weights(how: Recipe, text: Tensor) -> int:
+    """The largest bytes of weights and shards inside a block's backward pass."""
+    watched, seen = Watched(how, text, WeightShards), []
+    held = nn.ModuleList([watched.model, watched.stage.shards])
+    with watch(held) as memory:
+        for block in watched.model.blocks:
+            block.feed_forward.register_full_backward_pre_hook(
+                lambda *_: seen.append(memory.now.weights)
+            )
+        watched.backward()
+    return max(seen)
+
+
+def test_of_the_weights_three_units_are_there(world, text):
+    rest, *blocks = units_of(recipe(), 3)
+    expected = 8 * (rest + sum(blocks) + 3 * (rest + 2 * blocks[0]))
+    assert world(3)(most_weights, recipe(), text) == [expected] * 3
+
+
+def without_gradients(how: Recipe, text: Tensor) -> tuple[float, int]:
+    watched = Watched(how, text, WeightShards)
+    with torch.no_grad():
+        data = serial.batch(how, text, 0, range(how.batch))
+        loss = serial.mean_loss(watched.model, *data).item()
+    return loss, len(watched.stage.waits)
+
+
+def test_a_model_in_shards_can_be_asked_without_gradients(world, text):
+    data = serial.batch(recipe(), text, 0, range(recipe().batch))
+    expected = serial.mean_loss(serial.fresh_model(recipe()), *data).item()
+    for loss, left in world(3)(without_gradients, recipe(), text):
+        assert loss == pytest.approx(expected, rel=1e-12)
+        assert left == 0
+
+
+def by_fully_shard(how: Recipe, text: Tensor) -> tuple:
+    """The same run by torch's own stage 3."""
+    model, mine = serial.fresh_model(how), share(how, dist.group.WORLD)
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for part in [*model.blocks, model]:
+        fully_shard(part, mesh=mesh)
+    optimizer, losses = serial.adamw(model, how), []
+    for step in range(STEPS):
+        loss = serial.mean_loss(model, *serial.batch(how, text, step, mine))
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses, [weight.full_tensor().detach() for weight in model.parameters()]
+
+
+def test_fully_shard_ends_at_the_same_weights(world, text):
+    theirs = world(3)(by_fully_shard, recipe(), text)
+    ours = world(3)(on_ranks, recipe(), text, WeightShards, inf)
+    for (losses, weights), (expected, others) in zip(ours, theirs, strict=True):
+        assert losses == pytest.approx(expected, rel=1e-12)
+        torch.testing.assert_close(weights, others, rtol=1e-12, atol=1e-11)
+
+
+def read_too_late() -> None:
+    model, group = odd_model(), dist.group.WORLD
+    WeightShards(model, list(model.blocks), group, make_optimizer=adamw)
+    model.blocks[0].weight @ torch.ones(5, dtype=torch.float64)
+
+
+def test_reading_a_weight_outside_its_pass_is_an_error(world):
+    with pytest.raises(RankError, match="read_too_late.*RuntimeError"):
+        world(2)(read_too_late)
 
 
 # ------------------------------------------------------------ refused
@@ -320,7 +438,7 @@ def refused(case: str) -> None:
     if case == "twice":
         units.append(units[0])
     elif case == "dtypes":
-        model.blocks[2].gain.data = torch.ones(())
+        model.blocks[2].idle.data = torch.ones(())
     else:
         norm = 0.0
     OptimizerShards(model, units, dist.group.WORLD, make_optimizer=adamw, max_norm=norm)
