@@ -6,15 +6,13 @@ alone, so the update fits in between, each rank's on its own shard::
 
     gradients -- reduce-scatter --> shard -- AdamW --> shard -- all-gather --> weights
 
-    stage 1  `OptimizerShards`   reduces when backward is over: all gradients were there
-    stage 2  `GradientShards`    reduces a unit when its last gradient is there, and
-                                 keeps a shard of it
+That is ZeRO's stage 1, and the frame for stages 2 and 3 in `zero_gradients` and
+`zero_weights`.
 
 Cost for n bytes of weights: each rank sends 2 (p - 1)/p n in a step, as all-reduce
-alone; stage 2 with m micro-batches m reduce-scatters, (m + 1)(p - 1)/p n.  It holds
-what `introduction.model_states` says, and during a reduction a copy of one unit's
-gradients.  Clipping by the norm of all gradients sums one more number.  An optimizer
-that looks at whole matrices cannot be cut like this.
+alone.  It holds what `introduction.model_states` says, and during a reduction a copy of
+one unit's gradients.  Clipping by the norm of all gradients sums one more number.  An
+optimizer that looks at whole matrices cannot be cut like this.
 
 Sources: S. Rajbhandari, J. Rasley, O. Ruwase and Y. He, "ZeRO: memory optimizations
 toward training trillion parameter models", SC20; Y. Xu et al., "Automatic cross-replica
@@ -135,43 +133,6 @@ class OptimizerShards:
     def gather(self, flat: Flat) -> Callable[[], object]:
         """Begin to fill the weights of a unit from all shards; return what waits."""
         return self.start_gather(flat.rows, flat.shard.detach(), self.group)
-
-
-class GradientShards(OptimizerShards):
-    """ZeRO's stage 2: of a gradient nothing is kept but the shard.
-
-    Units are reduced from the last to the first, on every rank, whenever their
-    gradients come; those that wait for one that never comes, at the end of backward.
-    """
-
-    def attach(self) -> None:
-        """Have every gradient counted when it comes."""
-        self.missing: dict[Flat, int] = {}  # in this backward: gradients to come
-        for flat in self.flats:
-            for weight in flat.weights:
-                weight.register_post_accumulate_grad_hook(partial(self.arrived, flat))
-
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of this rank's loss, reducing each unit on the way."""
-        self.missing = {flat: len(flat.weights) for flat in self.flats}
-        loss.backward()
-        while self.missing:
-            self.reduce_last()
-
-    def step(self) -> None:
-        """Update the weights by the mean gradient of all ranks, and forget it."""
-        self.update()
-
-    def arrived(self, flat: Flat, _: Tensor) -> None:
-        """Count a gradient of a unit; reduce what is complete and next in turn."""
-        self.missing[flat] -= 1
-        while self.missing and next(reversed(self.missing.values())) == 0:
-            self.reduce_last()
-
-    def reduce_last(self) -> None:
-        """Reduce the last unit that is not reduced yet."""
-        flat, _ = self.missing.popitem()
-        self.reduce(flat)
 
 
 def train(

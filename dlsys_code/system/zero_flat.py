@@ -37,9 +37,7 @@ class Flat:
     the weights, (p, k).  shard: row r, in the same memory; this rank updates it.
     """
 
-    def __init__(
-        self, unit: nn.Module, weights: Sequence[nn.Parameter], group: ProcessGroup
-    ):
+    def __init__(self, unit: nn.Module, weights: Sequence[Tensor], group: ProcessGroup):
         dtypes = sorted({str(weight.dtype) for weight in weights})
         if len(dtypes) > 1:
             raise ValueError(
@@ -103,6 +101,6 @@ def flats_of(
     return [Flat(unit, weights, group) for unit, weights in owners if weights]
 
 
-def learning(module: nn.Module) -> list[nn.Parameter]:
+def learning(module: nn.Module) -> list[Tensor]:
     """Return the weights of a module that are not frozen, tied ones once."""
     return [weight for weight in module.parameters() if weight.requires_grad]

@@ -26,8 +26,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from dlsys_code.system.zero import GradientShards
 from dlsys_code.system.zero_flat import Flat
+from dlsys_code.system.zero_gradients import GradientShards
 
 
 class WeightShards(GradientShards):
@@ -43,7 +43,9 @@ class WeightShards(GradientShards):
         super().attach()
         self.waits: dict[Flat, Callable[[], object]] = {}  # of units here or coming
         after = dict(pairwise(self.flats))
-        before = dict(pairwise([self.flats[0], *reversed(self.flats[1:])]))
+        outer = [flat for flat in self.flats if flat.unit is self.model]
+        inner = [flat for flat in self.flats if flat.unit is not self.model]
+        before = dict(pairwise([*outer, *reversed(inner)]))
         for flat in self.flats:
             flat.shard.data = flat.shard.detach().clone()
             flat.free()
