@@ -422,6 +422,17 @@ def test_fully_shard_ends_at_the_same_weights(world, text):
         torch.testing.assert_close(weights, others, rtol=1e-12, atol=1e-11)
 
 
+def units_left() -> tuple[int, int]:
+    model, group = nn.Sequential(*(nn.Linear(5, 5) for _ in range(3))), dist.group.WORLD
+    shards = WeightShards(model, list(model), group, make_optimizer=adamw)
+    shards.backward(model(torch.ones(2, 5)).sum())
+    return len(shards.flats), len(shards.waits)
+
+
+def test_nothing_is_left_after_backward_where_units_are_the_whole_model(world):
+    assert world(2)(units_left) == [(3, 0)] * 2
+
+
 def read_too_late() -> None:
     model, group = odd_model(), dist.group.WORLD
     WeightShards(model, list(model.blocks), group, make_optimizer=adamw)
