@@ -1,0 +1,473 @@
+"""Sharded optimizers learn what one process learns, in float64 on real ranks."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from math import inf
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
+
+from dlsys_code.introduction import serial, tokens
+from dlsys_code.introduction.average_gradients import average_gradients, share
+from dlsys_code.introduction.gpt import GPTConfig
+from dlsys_code.introduction.memory import watch
+from dlsys_code.introduction.model_states import FLOAT32, model_states
+from dlsys_code.introduction.serial import Recipe
+from dlsys_code.primitive import ring
+from dlsys_code.primitive.in_place import ring_all_gather_into_
+from dlsys_code.system import zero
+from dlsys_code.system.zero import OptimizerShards
+from dlsys_code.system.zero_gradients import GradientShards
+from dlsys_code.system.zero_weights import WeightShards
+from dlsys_code.world import RankError
+
+STEPS = 4
+MODEL = GPTConfig(  # neither 3 nor 4 ranks divide the weights of a unit
+    vocabulary=257, width=14, layers=3, heads=1, key_value_heads=1, hidden=11
+)
+STAGES = [OptimizerShards, GradientShards, WeightShards]
+
+
+def recipe(*, tied: bool = True) -> Recipe:
+    model = GPTConfig(**vars(MODEL) | {"tied": tied})
+    return Recipe(model=model, batch=12, sequence=9, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def text() -> Tensor:
+    return tokens.documentation()[:20_000]
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    return [weight.detach().clone() for weight in model.parameters()]
+
+
+def in_one_process(how: Recipe, text: Tensor, max_norm: float) -> tuple:
+    """The losses of one process, and its weights after the last step."""
+    model = serial.fresh_model(how)
+    optimizer, losses = serial.adamw(model, how), []
+    for step in range(STEPS):
+        loss = serial.mean_loss(model, *serial.batch(how, text, step, range(how.batch)))
+        losses.append(loss.item())
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses, weights_of(model)
+
+
+def on_ranks(how: Recipe, text: Tensor, stage: type, max_norm: float) -> tuple:
+    """This rank's losses, and its weights after the last step."""
+    made = []
+
+    def shards(*args: object, **options: object) -> OptimizerShards:
+        made.append(stage(*args, max_norm=max_norm, **options))
+        return made[0]
+
+    group = dist.group.WORLD
+    losses = list(zero.train(how, text, group, steps=STEPS, shards=shards))
+    return losses, whole_weights(made[0])
+
+
+def whole_weights(shards: OptimizerShards) -> list[Tensor]:
+    """A copy of all weights, those that are not there gathered."""
+    if isinstance(shards, WeightShards):
+        for flat in shards.flats:
+            assert flat.rows.untyped_storage().nbytes() == 0
+            shards.use(flat, None)
+    return weights_of(shards.model)
+
+
+def assert_learns_the_same(found: list, expected: tuple) -> None:
+    losses = torch.tensor([own for own, _ in found], dtype=torch.float64).mean(0)
+    torch.testing.assert_close(
+        losses, torch.tensor(expected[0], dtype=torch.float64), rtol=1e-12, atol=0
+    )
+    for _, weights in found:
+        # AdamW divides by at least 1e-8, so a rounding of 1e-17 in g moves a weight by
+        # at most 1e-3 x 1e-9 a step.
+        torch.testing.assert_close(weights, expected[1], rtol=1e-12, atol=1e-11)
+        assert all(map(torch.equal, weights, found[0][1]))
+
+
+@pytest.mark.parametrize(("tied", "max_norm"), [(True, 0.3), (False, inf)])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("p", [1, 2, 3, 4])
+def test_ranks_learn_what_one_process_learns(world, text, p, stage, tied, max_norm):
+    how = recipe(tied=tied)
+    found = world(p)(on_ranks, how, text, stage, max_norm)
+    assert_learns_the_same(found, in_one_process(how, text, max_norm))
+
+
+def test_clipping_at_that_norm_makes_a_difference(text):
+    free, clipped = (in_one_process(recipe(), text, norm)[0] for norm in (inf, 0.3))
+    assert abs(free[-1] - clipped[-1]) > 1e-6
+
+
+# ------------------------------------------------------------ beside torch's own
+
+
+def by_torch(how: Recipe, text: Tensor) -> tuple:
+    """The same run by `ZeroRedundancyOptimizer`, on averaged gradients."""
+    model, group = serial.fresh_model(how), dist.group.WORLD
+    defaults = serial.adamw(model, how).defaults
+    options = {name: defaults[name] for name in ("lr", "betas", "weight_decay")}
+    optimizer = ZeroRedundancyOptimizer(
+        model.parameters(), torch.optim.AdamW, process_group=group, **options
+    )
+    losses, mine = [], share(how, group)
+    for step in range(STEPS):
+        loss = serial.mean_loss(model, *serial.batch(how, text, step, mine))
+        losses.append(loss.item())
+        loss.backward()
+        average_gradients(model, group)
+        optimizer.step()
+        model.zero_grad()
+    return losses, weights_of(model)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_torchs_own_optimizer_ends_at_the_same_weights(world, text, stage):
+    theirs = world(3)(by_torch, recipe(), text)
+    ours = world(3)(on_ranks, recipe(), text, stage, inf)
+    for (losses, weights), (expected, others) in zip(ours, theirs, strict=True):
+        assert losses == pytest.approx(expected, rel=1e-12)
+        torch.testing.assert_close(weights, others, rtol=1e-12, atol=1e-11)
+
+
+# ------------------------------------------------------------ bytes and memory
+
+
+def units_of(how: Recipe, p: int) -> list[int]:
+    """Elements of a shard of each unit: of what is in no block, then of each block."""
+    model = serial.fresh_model(how)
+    blocks = [sum(w.numel() for w in block.parameters()) for block in model.blocks]
+    rest = sum(w.numel() for w in model.parameters()) - sum(blocks)
+    assert p < 3 or any(count % p for count in [rest, *blocks])
+    return [-(-count // p) for count in [rest, *blocks]]
+
+
+def gathered_by_our_ring(rows: Tensor, own: Tensor, group: object) -> Callable:
+    ring_all_gather_into_(rows, own, group)
+    return lambda: None
+
+
+def by_our_ring(how: Recipe, text: Tensor, stage: type, steps: int) -> None:
+    shards = partial(
+        stage, reduce_scatter=ring.reduce_scatter, start_gather=gathered_by_our_ring
+    )
+    list(zero.train(how, text, dist.group.WORLD, steps=steps, shards=shards))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("p", [1, 2, 3, 4])
+def test_a_step_sends_the_weights_twice_in_stage_3_thrice(world, text, p, stage):
+    trace = world(p).trace(by_our_ring, recipe(), text, stage, 2)
+    padded = 8 * p * sum(units_of(recipe(), p))
+    times = 3 if stage is WeightShards else 2
+    assert trace.bytes_sent() == [2 * times * (p - 1) * padded // p] * p
+    whole = 8 * sum(w.numel() for w in serial.fresh_model(recipe()).parameters())
+    assert 0 <= padded - whole < 8 * p * (1 + MODEL.layers)
+
+
+class Watched:
+    """A stage with its passes, on one batch of this rank."""
+
+    def __init__(self, how: Recipe, text: Tensor, stage: type):
+        group, model = dist.group.WORLD, serial.fresh_model(how)
+        self.model, self.how, self.text = model, how, text
+        make = partial(serial.adamw, recipe=how)
+        self.stage = stage(model, list(model.blocks), group, make_optimizer=make)
+        self.mine, self.steps = share(how, group), count()
+
+    def backward(self) -> None:
+        data = serial.batch(self.how, self.text, next(self.steps), self.mine)
+        self.stage.backward(serial.mean_loss(self.model, *data))
+
+
+def states(how: Recipe, text: Tensor, stage: type) -> tuple[int, int, int]:
+    """Bytes of weights, gradients and optimizer between backward and update."""
+    watched = Watched(how, text, stage)
+    watched.backward()
+    watched.stage.step()
+    held = nn.ModuleList([watched.model, watched.stage.shards])
+    with watch(held, watched.stage.optimizer) as memory:
+        watched.backward()
+        now = memory.now
+    return now.weights, now.gradients, now.optimizer
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("p", [1, 2, 3, 4])
+def test_a_rank_holds_what_the_formula_says(world, text, p, stage):
+    how = Recipe(**vars(recipe()) | {"dtype": torch.float32})
+    shards, tensors = units_of(how, p), 1 + MODEL.layers
+    count = sum(w.numel() for w in serial.fresh_model(how).parameters())
+    formula = model_states(count, each=FLOAT32, dp=p, stage=1 + STAGES.index(stage))
+    for weights, gradients, optimizer in world(p)(states, how, text, stage):
+        # In stage 3 what is in no block is used last, and freed with its gradients.
+        assert weights == 4 * sum(shards) * (1 if stage is WeightShards else p)
+        kept = count if stage is OptimizerShards else sum(shards)
+        assert gradients == 4 * kept
+        assert optimizer == 8 * sum(shards) + 4 * tensors  # AdamW counts its steps
+        assert weights == pytest.approx(formula.weights, rel=0.05)
+        assert gradients == pytest.approx(formula.gradients, rel=0.05)
+        assert optimizer == pytest.approx(formula.optimizer, rel=0.05)
+
+
+def most_gradients(how: Recipe, text: Tensor, stage: type) -> int:
+    """The largest bytes of gradients seen when one of them has just come."""
+    watched, seen = Watched(how, text, stage), []
+    every = [*watched.model.parameters(), *watched.stage.shards]
+
+    def note(_: Tensor) -> None:
+        seen.append(sum(w.grad.nbytes for w in every if w.grad is not None))
+
+    for weight in watched.model.parameters():
+        weight.register_post_accumulate_grad_hook(note)
+    watched.backward()
+    return max(seen)
+
+
+def test_stage_2_never_holds_the_whole_gradient(world, text):
+    how = recipe(tied=False)
+    weights = serial.fresh_model(how).parameters()
+    whole = sum(w.nbytes for w in weights)
+    assert world(4)(most_gradients, how, text, OptimizerShards) == [whole] * 4
+    shards = units_of(how, 4)
+    for most in world(4)(most_gradients, how, text, GradientShards):
+        # Its shard, and the whole of what is in no block: the embedding comes last.
+        assert most <= 8 * (sum(shards[1:]) + 4 * shards[0])
+        assert most < whole
+
+
+# ------------------------------------------------------------ awkward models
+
+
+class Odd(nn.Module):
+    """Frozen, transposed, scalar, rarely and never used weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(5, 5) for _ in range(3))
+        self.blocks[0].weight = nn.Parameter(self.blocks[0].weight.detach().T)
+        self.blocks[1].bias.requires_grad_(False)
+        self.blocks[2].idle = nn.Parameter(torch.ones(3))
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor, *, skip: int | None) -> Tensor:
+        for i, block in enumerate(self.blocks):
+            x = x if i == skip else torch.tanh(block(x))
+        return x * self.gain
+
+
+def odd_model(*, gain: bool = True) -> Odd:
+    """gain: whether it learns; otherwise all that learns is in the units."""
+    torch.manual_seed(0)
+    model = Odd().double()
+    model.gain.requires_grad_(gain)
+    return model
+
+
+def odd_loss(model: Odd, rank: int, part: int, *, leave_out: bool) -> Tensor:
+    """Ranks may leave out different blocks, and others in the second part."""
+    seeded = torch.Generator().manual_seed(10 * rank + part)
+    x = torch.randn(4, 5, generator=seeded, dtype=torch.float64)
+    skip = (rank + part) % 4 if leave_out else None
+    return model(x, skip=skip).square().mean()
+
+
+def odd_run(stage: type, leave_out: bool, gain: bool) -> list[Tensor]:
+    model, rank = odd_model(gain=gain), dist.get_rank()
+    shards = stage(model, list(model.blocks), dist.group.WORLD, make_optimizer=adamw)
+    for _ in range(STEPS):
+        for part in range(2):
+            shards.backward(odd_loss(model, rank, part, leave_out=leave_out) / 2)
+        shards.step()
+    return whole_weights(shards)
+
+
+def adamw(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(module.parameters(), lr=1e-2)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("p", "gain"), [(1, 1), (2, 1), (3, 1), (4, 1), (3, 0)])
+def test_micro_batches_of_an_awkward_model(world, p, gain, stage):
+    leave_out = stage is not WeightShards  # there every rank runs all units
+    model = odd_model(gain=bool(gain))
+    optimizer = adamw(model)
+    for _ in range(STEPS):
+        for weight in model.parameters():  # a weight that nobody used counts as zero
+            weight.grad = torch.zeros_like(weight) if weight.requires_grad else None
+        for rank in range(p):
+            for part in range(2):
+                loss = odd_loss(model, rank, part, leave_out=leave_out)
+                (loss / (2 * p)).backward()
+        optimizer.step()
+    for weights in world(p)(odd_run, stage, leave_out, bool(gain)):
+        expected = weights_of(model)
+        torch.testing.assert_close(weights, expected, rtol=1e-12, atol=1e-11)
+
+
+def test_stage_2_reduces_before_backward_is_over(world, text):
+    def inside_backward(stage: type) -> list[int]:
+        """How many reduce-scatters start inside the span of backward, by rank."""
+        trace = world(2).trace(one_step, recipe(), text, stage)
+        inside = []
+        for r in range(2):
+            events = [e for e in trace.events if e.rank == r]
+            (span,) = [e for e in events if e.op == "backward"]
+            starts = [e.start_s for e in events if e.op.startswith("reduce_scatter")]
+            inside.append(sum(span.start_s < s < span.end_s for s in starts))
+        return inside
+
+    assert inside_backward(OptimizerShards) == [0, 0]
+    assert inside_backward(WeightShards) == [1 + MODEL.layers] * 2
+    assert inside_backward(GradientShards) == [1 + MODEL.layers] * 2
+
+
+def one_step(how: Recipe, text: Tensor, stage: type) -> None:
+    list(zero.train(how, text, dist.group.WORLD, steps=1, shards=stage))
+
+
+# ------------------------------------------------------------ stage 3
+
+
+def units_there(how: Recipe, text: Tensor) -> tuple[list, list, list]:
+    """Which units are there or coming, inside each block and after the step."""
+    watched = Watched(how, text, WeightShards)
+    flats, waits, forward, backward = watched.stage.flats, watched.stage.waits, [], []
+
+    def note(seen: list, *_: object) -> None:
+        seen.append([i for i, flat in enumerate(flats) if flat in waits])
+
+    for block in watched.model.blocks:
+        block.norm_1.register_forward_pre_hook(partial(note, forward))
+        block.feed_forward.register_full_backward_pre_hook(partial(note, backward))
+    watched.backward()
+    watched.stage.step()
+    return forward, backward, list(waits)
+
+
+def test_a_unit_is_there_while_it_is_used_and_the_next_one_comes(world, text):
+    for forward, backward, after in world(2)(units_there, recipe(), text):
+        assert forward == [[0, 1, 2], [0, 2, 3], [0, 3]]
+        assert backward == [[0, 2, 3], [0, 1, 2], [0, 1]]
+        assert after == []
+
+
+def most_weights(how: Recipe, text: Tensor) -> int:
+    """The largest bytes of weights and shards inside a block's backward pass."""
+    watched, seen = Watched(how, text, WeightShards), []
+    held = nn.ModuleList([watched.model, watched.stage.shards])
+    with watch(held) as memory:
+        for block in watched.model.blocks:
+            block.feed_forward.register_full_backward_pre_hook(
+                lambda *_: seen.append(memory.now.weights)
+            )
+        watched.backward()
+    return max(seen)
+
+
+def test_of_the_weights_three_units_are_there(world, text):
+    rest, *blocks = units_of(recipe(), 3)
+    expected = 8 * (rest + sum(blocks) + 3 * (rest + 2 * blocks[0]))
+    assert world(3)(most_weights, recipe(), text) == [expected] * 3
+
+
+def without_gradients(how: Recipe, text: Tensor) -> tuple[float, int]:
+    watched = Watched(how, text, WeightShards)
+    with torch.no_grad():
+        data = serial.batch(how, text, 0, range(how.batch))
+        loss = serial.mean_loss(watched.model, *data).item()
+    return loss, len(watched.stage.waits)
+
+
+def test_a_model_in_shards_can_be_asked_without_gradients(world, text):
+    data = serial.batch(recipe(), text, 0, range(recipe().batch))
+    expected = serial.mean_loss(serial.fresh_model(recipe()), *data).item()
+    for loss, left in world(3)(without_gradients, recipe(), text):
+        assert loss == pytest.approx(expected, rel=1e-12)
+        assert left == 0
+
+
+def by_fully_shard(how: Recipe, text: Tensor) -> tuple:
+    """The same run by torch's own stage 3."""
+    model, mine = serial.fresh_model(how), share(how, dist.group.WORLD)
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for part in [*model.blocks, model]:
+        fully_shard(part, mesh=mesh)
+    optimizer, losses = serial.adamw(model, how), []
+    for step in range(STEPS):
+        loss = serial.mean_loss(model, *serial.batch(how, text, step, mine))
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses, [weight.full_tensor().detach() for weight in model.parameters()]
+
+
+def test_fully_shard_ends_at_the_same_weights(world, text):
+    theirs = world(3)(by_fully_shard, recipe(), text)
+    ours = world(3)(on_ranks, recipe(), text, WeightShards, inf)
+    for (losses, weights), (expected, others) in zip(ours, theirs, strict=True):
+        assert losses == pytest.approx(expected, rel=1e-12)
+        torch.testing.assert_close(weights, others, rtol=1e-12, atol=1e-11)
+
+
+def units_left() -> tuple[int, int]:
+    model, group = nn.Sequential(*(nn.Linear(5, 5) for _ in range(3))), dist.group.WORLD
+    shards = WeightShards(model, list(model), group, make_optimizer=adamw)
+    shards.backward(model(torch.ones(2, 5)).sum())
+    return len(shards.flats), len(shards.waits)
+
+
+def test_nothing_is_left_after_backward_where_units_are_the_whole_model(world):
+    assert world(2)(units_left) == [(3, 0)] * 2
+
+
+def read_too_late() -> None:
+    model, group = odd_model(), dist.group.WORLD
+    WeightShards(model, list(model.blocks), group, make_optimizer=adamw)
+    model.blocks[0].weight @ torch.ones(5, dtype=torch.float64)
+
+
+def test_reading_a_weight_outside_its_pass_is_an_error(world):
+    with pytest.raises(RankError, match="read_too_late.*RuntimeError"):
+        world(2)(read_too_late)
+
+
+# ------------------------------------------------------------ refused
+
+
+def refused(case: str) -> None:
+    model, norm = odd_model(), inf
+    units = list(model.blocks)
+    if case == "twice":
+        units.append(units[0])
+    elif case == "dtypes":
+        model.blocks[2].idle.data = torch.ones(())
+    else:
+        norm = 0.0
+    OptimizerShards(model, units, dist.group.WORLD, make_optimizer=adamw, max_norm=norm)
+
+
+@pytest.mark.parametrize(
+    ("case", "complaint"),
+    [
+        ("twice", "4 units name 8 weights, but only 6 different ones: each belongs"),
+        ("dtypes", "3 weights of torch.float32 and torch.float64 in one unit cannot"),
+        ("norm", "gradients cannot be clipped to a norm of 0.0"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(world, case, complaint):
+    with pytest.raises(RankError) as failed:
+        world(2)(refused, case)
+    assert failed.value.cause.startswith(f"ValueError: {complaint}")
