@@ -2,14 +2,16 @@
 
 At every moment of a step a rank does one of four things::
 
-    compute    it is inside a span that the program marks, compute("forward") and so on
+    compute    it is inside a span that the program marks, compute("forward") and so on,
+               and waits for nobody
     exposed    it communicates, all who take part are there, and it computes nothing
     bubble     it waits in a call for a rank that has not come yet, and computes nothing
     other      none of these: the program itself, copies, reading the data
 
 The four add up to the time of the step.  Communication behind compute is not counted:
-it costs nothing.  A step ends where the span "optimizer" ends; the first one also pays
-for buffers and caches and is left out.
+it costs nothing, until the program waits for its end, also inside a span.  A step ends
+where the span "optimizer" ends; the first one also pays for buffers and caches and is
+left out.
 
 Source: this book; the trace has what it needs, see `world.trace`.
 """
@@ -108,12 +110,22 @@ def sorted_out(
     talking = [e for e in events if e.kind in TALK]
     moving = [(max(e.start_s, ready[id(e)]), e.end_s) for e in talking]
     waiting = [(e.start_s, ready[id(e)]) for e in talking]
-    spans = [*computing, *moving, *waiting]
-    marks = {start_s, end_s, *(t for span in spans for t in span)}
+    held_up = [
+        (e.wait_s, ready[id(e)], e.end_s) for e in talking if e.wait_s is not None
+    ]
+    lines = [  # the first that covers a moment has it
+        ("bubble_s", [(wait, min(there, end)) for wait, there, end in held_up]),
+        ("exposed_s", [(max(wait, there), end) for wait, there, end in held_up]),
+        ("compute_s", computing),
+        ("exposed_s", moving),
+        ("bubble_s", waiting),
+        ("other_s", [(start_s, end_s)]),
+    ]
+    marks = {start_s, end_s, *(t for _, spans in lines for span in spans for t in span)}
     spent = dict.fromkeys(("compute_s", "exposed_s", "bubble_s", "other_s"), 0.0)
     for a, b in pairwise(sorted(t for t in marks if start_s <= t <= end_s)):
-        lines = (computing, moving, waiting)  # the first that covers a moment has it
-        covered = [any(s <= a and b <= e for s, e in line) for line in lines]
-        at = covered.index(True) if any(covered) else 3
-        spent[list(spent)[at]] += b - a
+        name = next(
+            name for name, spans in lines if any(s <= a and b <= e for s, e in spans)
+        )
+        spent[name] += b - a
     return Ledger(**spent)

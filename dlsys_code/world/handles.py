@@ -1,14 +1,16 @@
 """What a program holds while a call is under way, and how its end is noted.
 
 A call of a process group returns a `torch.distributed.Work` at once; the program waits
-for it, at once or later.  Where torch can call back at the end, its own Work is handed
-on; messages, which cannot, are wrapped.
+for it, at once or later.  Its Work is wrapped, to note when the program begins to wait.
+Where torch can call back, the end is noted then, and with messages when the wait ends.
 """
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
+import torch
 import torch.distributed as dist
 
 from dlsys_code.world import journal
@@ -25,7 +27,8 @@ class Followed(dist.Work):
         self.work, self.event = work, event
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
-        """Wait for the inner work, then note the time."""
+        """Wait for the inner work; note when that began and ended."""
+        journal.wait(self.event)
         done = self.work.wait(timeout) if timeout else self.work.wait()
         journal.end(self.event)
         return done
@@ -33,6 +36,10 @@ class Followed(dist.Work):
     def is_completed(self) -> bool:
         """Return whether the inner work is done."""
         return self.work.is_completed()
+
+    def get_future(self) -> torch.futures.Future:
+        """Return the future of the inner work."""
+        return self.work.get_future()
 
 
 class MessageEnd(Followed):
@@ -65,14 +72,12 @@ class MessageEnd(Followed):
 
 
 def follow(work: dist.Work, event: Event) -> dist.Work:
-    """Return a Work that ends `event`: the same one where it can call back."""
-    try:
+    """Return a Work that ends `event`, when torch calls back where it can."""
+    with suppress(RuntimeError):  # gloo's reduce_scatter and barrier have no future
         future = work.get_future()
-    except RuntimeError:  # gloo's reduce_scatter and barrier have no future
-        return Followed(work, event)
-    future.add_done_callback(lambda _: journal.end(event))
-    journal.current().followed.append((future, event))
-    return work
+        future.add_done_callback(lambda _: journal.end(event))
+        journal.current().followed.append((future, event))
+    return Followed(work, event)
 
 
 def settle(notes: Journal) -> None:

@@ -43,6 +43,7 @@ class Event:
     bytes: of the message; of a collective, its larger side on this rank (the "size" of
     nccl-tests), which is not what the wire carries.  start_s, end_s: seconds; ranks of
     one host share a clock.  end_s is None if the program never waited for the end.
+    wait_s: when the program began to wait for it, None if it did not.
     payload: the values of a message sent, if it has at most 64 bytes.
     """
 
@@ -52,6 +53,7 @@ class Event:
     rank: int
     start_s: float
     end_s: float | None = None
+    wait_s: float | None = None
     bytes: int = 0
     dtype: str = ""
     peer: int | None = None  # rank of the whole world
@@ -105,6 +107,12 @@ def open_journal(journal: Journal) -> Journal:
     global _journal
     _journal = journal
     return journal
+
+
+def wait(event: Event | None) -> None:
+    """Note that the program waits for the end of an event from now on."""
+    if event is not None and event.wait_s is None:
+        event.wait_s = time.perf_counter()
 
 
 def end(event: Event | None) -> None:

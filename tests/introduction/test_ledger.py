@@ -43,6 +43,37 @@ def test_communication_behind_compute_is_not_counted():
     assert step == ledger.Ledger(compute_s=4, exposed_s=2, bubble_s=0, other_s=4)
 
 
+def test_a_wait_within_a_span_is_not_compute():
+    """As in tensor parallelism: the product after an all-reduce needs its result."""
+    step = of_one_rank(
+        event(0, "compute", 11, 18),
+        event(0, "collective", 12, 16, group=(0,), wait_s=13),
+    )
+    assert step == ledger.Ledger(compute_s=5, exposed_s=3, bubble_s=0, other_s=2)
+
+
+def test_a_wait_after_the_end_costs_nothing():
+    step = of_one_rank(
+        event(0, "compute", 11, 18),
+        event(0, "collective", 12, 16, group=(0,), wait_s=17),
+    )
+    assert step == ledger.Ledger(compute_s=8, exposed_s=0, bubble_s=0, other_s=2)
+
+
+def test_who_waits_within_a_span_for_one_who_comes_late_is_in_a_bubble():
+    events = [
+        *(optimizer(rank, 10) for rank in (0, 1)),
+        event(0, "compute", 11, 18),
+        event(0, "collective", 12, 17, wait_s=12),
+        event(1, "collective", 15, 17, wait_s=15),
+        *(optimizer(rank, 20) for rank in (0, 1)),
+    ]
+    (first,) = ledger.steps_of_rank(
+        [e for e in events if e.rank == 0], ledger.ready_at(events)
+    )
+    assert first == ledger.Ledger(compute_s=3, exposed_s=2, bubble_s=3, other_s=2)
+
+
 def test_a_span_within_a_span_is_counted_once():
     step = of_one_rank(event(0, "compute", 11, 15), event(0, "compute", 12, 13))
     assert step.compute_s == 5
@@ -104,15 +135,15 @@ def test_the_step_is_the_median_one():
 
 
 times = st.integers(0, 100).map(float)
-spans = st.tuples(st.sampled_from(["compute", "collective"]), times, times)
+spans = st.tuples(st.sampled_from(["compute", "collective"]), times, times, times)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(spans, max_size=8))
 def test_the_lines_add_up_to_the_step(drawn):
     events = [
-        event(0, kind, min(a, b), max(a, b), group=(0,), op="work")
-        for kind, a, b in drawn
+        event(0, kind, min(a, b), max(a, b), group=(0,), op="work", wait_s=wait)
+        for kind, a, b, wait in drawn
     ]
     borders = [optimizer(0, 1), optimizer(0, 90)]
     step = ledger.of_trace(Trace([None], [*borders, *events]))

@@ -236,3 +236,21 @@ def test_steps_of_many_messages_are_found_quickly():
 def test_a_message_with_one_end_is_refused():
     with pytest.raises(ValueError, match="rank 0 sent 1 messages to rank 1"):
         pair_ends(two_ends(0.0, 0, 1, 0)[:1])
+
+
+def test_a_wait_is_noted_when_it_begins(world):
+    """At once where a call blocks; later, after the compute, where it does not."""
+
+    def program() -> None:
+        dist.all_reduce(torch.ones(1))
+        handle = dist.all_reduce(torch.ones(1), async_op=True)
+        with compute("between"):
+            pass
+        handle.wait()
+        dist.all_reduce(torch.ones(1), async_op=True).get_future().wait()
+
+    events = world(2).trace(program).events
+    blocking, later, between, never = (e for e in events if e.rank == 0)
+    assert blocking.start_s <= blocking.wait_s <= blocking.end_s
+    assert later.wait_s >= between.end_s
+    assert never.wait_s is None
