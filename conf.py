@@ -31,6 +31,7 @@ extensions = [
     "code_pages",
     "cross_references",
     "glossary_links",
+    "parts",
     "short_traceback",
     "slides.in_page",
     "video_on_click",

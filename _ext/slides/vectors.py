@@ -47,7 +47,9 @@ def svg_part(slide: Slide, name: str, svg: str) -> str:
     parts = {part.partname: part for part in slide.part.package.iter_parts()}
     part = parts.get(uri)
     if part is None:
-        part = Part(uri, "image/svg+xml", slide.part.package, open_hatching(svg).encode())
+        part = Part(
+            uri, "image/svg+xml", slide.part.package, open_hatching(svg).encode()
+        )
     return slide.part.relate_to(part, RT.IMAGE)
 
 
