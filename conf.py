@@ -24,7 +24,7 @@ extensions = [
     "sphinx_copybutton",
     "alt_text",
     "api_pages",
-    "builtin_types",
+    "exact_types",
     "chinese_search",
     "citations",
     "claims_page",
