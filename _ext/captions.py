@@ -7,7 +7,7 @@ from docutils import nodes
 from running_text import ancestors
 from sphinx.util import logging
 
-LABEL = re.compile(r"(图|习题) ?(\d+\.\d+)$")
+LABEL = re.compile(r"(图|习题) ?(\d+(?:\.\d+)+)$")
 logger = logging.getLogger(__name__)
 
 
@@ -16,7 +16,7 @@ def warn(message: str, node: nodes.Node) -> None:
 
 
 def label(paragraph: nodes.Element) -> re.Match | None:
-    """The **图 4.n** or **习题 4.n** that a paragraph begins with."""
+    """The **图 4.n** or **习题 5.1.n** that a paragraph begins with."""
     if not isinstance(paragraph, nodes.paragraph):
         return None
     # MyST puts an empty text before the first bold word.

@@ -30,7 +30,7 @@ NAMED = re.compile(
     r"|(?:图|式|表|习题)\s*[\d.]+(?:\s*(?:[、和到]|，)\s*[\d.]+)*"
     r"|(?:rank|step|小结)\s*\d+(?:\s*(?:[、和到]|，)\s*\d+)*"
     r"|\d+\s*号|(?:16|32)\s*位|(?:19|20)\d\d(?!\d)|float\d+|int\d+"
-    r"|\d+-[A-Z]"
+    r"|\d+-[A-Z]|(?<!\d)0\d\.\d+"  # 05.1: a part of chapter 05
 )
 CITED = re.compile(r"references\.md#|\((?:19|20)\d\d\)")
 ASIDE = re.compile(  # code, and how long the lesson takes

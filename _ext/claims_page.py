@@ -1,39 +1,40 @@
 """The ledger of claims as a page: every number of the prose, and who vouches for it.
 
-The directive `claims` writes one table a chapter, from the committed notebooks.
+The directive `claims` writes one table a notebook, from the committed ones.
 """
 
 from collections import Counter
 from itertools import groupby
-from pathlib import Path
 
 import nbformat
 from claims import Claim, claims
 from docutils import nodes
+from running_text import lesson_at
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
+PAGE = "appendix/claims"
 GROUNDS = {"formula": "式子当场验算", "given": "题设", "cited": "引文"}
-NOTEBOOKS = "04_AICluster/*.ipynb"
 
 
 class Ledger(SphinxDirective):
-    """One section a chapter: how many numbers, and each with its sentence."""
+    """One section a notebook: how many numbers, and each with its sentence."""
 
     def run(self) -> list[nodes.Node]:
-        root = Path(self.env.srcdir)
-        return [self.chapter(path, root) for path in sorted(root.glob(NOTEBOOKS))]
+        return [self.lesson(p) for p in sorted(self.env.found_docs) if lesson_at(p)]
 
-    def chapter(self, path: Path, root: Path) -> nodes.section:
-        """Return the section of one notebook, of which the page then depends."""
+    def lesson(self, page: str) -> nodes.section:
+        """Return the section of one notebook, on which the page then depends."""
+        path, number = self.env.doc2path(page), lesson_at(page)
         self.env.note_dependency(str(path))
         cells = nbformat.read(path, as_version=4).cells
         found = claims(cells)
-        page = path.relative_to(root).with_suffix("")
         title = cells[0]["source"].partition("\n")[0].lstrip("# ")
-        section = nodes.section(ids=[f"claims-{nodes.make_id(title)}"])
+        section = nodes.section(ids=[f"claims-{number.replace('.', '-')}"])
         section += nodes.title(text=title)
-        lines = [f"[读这一章](/{page}.ipynb)。{count(found, cells)}。", ""]
+        kind = "篇" if "." in number else "章"
+        lines = [f"[读这一{kind}](/{page}.ipynb)。{count(found, cells)}。", ""]
         lines += ["| 数 | 句子 | 出处 |", "|---|---|---|"]
         lines += [row([*same], cells) for _, same in groupby(found, key=together)]
         section += self.parse_text_to_nodes("\n".join(lines))
@@ -68,6 +69,20 @@ def ground(claim: Claim, cells: list[dict]) -> str:
     return f"代码或输出 [{sum(c['cell_type'] == 'code' for c in before)}]"
 
 
+def count_anew(
+    app: Sphinx,
+    env: BuildEnvironment,
+    added: set[str],
+    _changed: set,
+    removed: set[str],
+) -> list[str]:
+    """Read the ledger anew when there is another notebook, or one less."""
+    return (
+        [PAGE] if PAGE in env.all_docs and any(map(lesson_at, added | removed)) else []
+    )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("env-get-outdated", count_anew)
     app.add_directive("claims", Ledger)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

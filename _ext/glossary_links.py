@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from docutils import nodes
-from running_text import chapter_of, put_links, running_text
+from running_text import lesson_of, put_links, running_text
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -45,7 +45,7 @@ def entry(block: str) -> Term:
 
 def link_terms(app: Sphinx, doctree: nodes.document) -> None:
     """Make a quiet link of the first mention of each term of a lesson."""
-    if chapter_of(doctree) is None:
+    if lesson_of(doctree) is None:
         return
     page = app.srcdir / f"{PAGE}.md"
     app.env.note_dependency(page)

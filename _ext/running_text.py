@@ -19,15 +19,29 @@ CLOSED = (
     nodes.title,
     pending_xref,
 )
-CHAPTER = re.compile(r"(\d\d) ")
-CHAPTER_PAGE = re.compile(r"\d\d_\w+/(\d\d)\.\w+")
+LESSON = re.compile(r"(\d\d(?:\.\d+)?) ")
+LESSON_PAGE = re.compile(r"\d\d_\w+/(\d\d)\.\w+(?:/(\d\d)\.\w+)?")
 
 
-def chapter_of(doctree: nodes.document) -> int | None:
-    """The chapter that a page's title begins with: 4 for "04 集合通信原语"."""
+def lesson_of(doctree: nodes.document) -> str | None:
+    """The number that a page's title begins with, without zeros in front.
+
+    It is "4" for the chapter 04 集合通信原语 and "5.1" for 05.1 数据并行, a part of it.
+    """
     title = next(iter(doctree.findall(nodes.title)), None)
-    number = CHAPTER.match(title.astext()) if title else None
-    return int(number[1]) if number else None
+    number = LESSON.match(title.astext()) if title else None
+    return plain(number[1]) if number else None
+
+
+def lesson_at(docname: str) -> str | None:
+    """The number of the lesson that a page's place says: 05.system/01.x is "5.1"."""
+    place = LESSON_PAGE.fullmatch(docname)
+    return plain(".".join(filter(None, place.groups()))) if place else None
+
+
+def plain(number: str) -> str:
+    """Return a number of the book as its figures write it: 5.1 for 05.01."""
+    return ".".join(str(int(part)) for part in number.split("."))
 
 
 def is_appendix(docname: str) -> bool:

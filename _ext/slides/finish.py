@@ -3,6 +3,7 @@
 import copy
 import datetime
 import io
+import re
 
 from pptx import Presentation
 from pptx.opc.constants import RELATIONSHIP_TYPE as RT
@@ -11,9 +12,11 @@ from pptx.slide import Slide
 
 from slides import formulas, package
 from slides.deck import Deck, DeckError
+from slides.deck import Slide as Source
 from slides.layout import Piece
+from slides.measure import text_of
 from slides.pieces import take_apart
-from slides.place import arrange
+from slides.place import arrange, move
 from slides.vectors import SVG_BLIP, describe_pictures, formula_picture
 
 LONG_AGO = datetime.datetime(*package.LONG_AGO)
@@ -33,7 +36,10 @@ def finish(deck: Deck, draft: bytes, figures: dict[str, str]) -> bytes:
     pairs = zip(shown.slides, deck.slides, strict=True)
     for number, (slide, source) in enumerate(pairs):
         describe_pictures(slide, figures)
-        if number:
+        if number and source.opens:
+            open_part(slide, shown.slides[0])
+        elif number:
+            check_whole(slide, source)
             displayed = [f for f in source.formulas() if f.startswith("$$")]
             pieces = take_apart(slide, displayed)
             arrange(slide, pieces)
@@ -64,6 +70,31 @@ def join_split_slides(shown: Presentation) -> None:
         shown.part.drop_rel(entry.rId)
         shown.slides._sldIdLst.remove(entry)
     shown.part.rename_slide_parts([e.rId for e in shown.slides._sldIdLst])
+
+
+def open_part(slide: Slide, first: Slide) -> None:
+    """Make a slide look like the first of the deck: the beginning of a part."""
+    for relation in slide.part.rels.values():
+        if relation.reltype == RT.SLIDE_LAYOUT:
+            relation._target = first.slide_layout.part
+    places = {p.placeholder_format.idx: p for p in first.slide_layout.placeholders}
+    for shape in slide.placeholders:
+        place = places[shape.placeholder_format.idx]
+        shape.element.ph.set("type", place.element.ph.get("type"))
+        move(shape.element, (place.left, place.top, place.width, place.height))
+
+
+def check_whole(slide: Slide, source: Source) -> None:
+    """Find every word of the source on its slide.  Errors: DeckError for a lost one."""
+    there = squeezed(text_of(slide.element))
+    lost = [word for word in source.words() if squeezed(word) not in there]
+    if lost:
+        raise DeckError(f"slide {source.title!r} lost its words {' '.join(lost)!r}")
+
+
+def squeezed(text: str) -> str:
+    """Return a text without spaces and the marks of emphasis."""
+    return re.sub(r"[\s*\\]", "", text)
 
 
 def saved(shown: Presentation) -> bytes:

@@ -1,11 +1,13 @@
 """Show the slides of a lesson on its page, and what is said as a page of its own.
 
 A paragraph that links to NN.name.pptx becomes the bar of the lesson: its links stay as
-they are, and a closed fold below them holds the slides.  The source of a deck becomes
-the narration, to be read.  Pictures come from the committed PDF, so that building
-needs neither pandoc nor LibreOffice.
+they are, and a closed fold below them holds the slides about this page.  Each source of
+a deck becomes a page of the narration, to be read.  Pictures come from the committed
+PDF, so that building needs neither pandoc nor LibreOffice.
 """
 
+import os
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from video_on_click import VIDEO
 
-from slides.deck import Deck, DeckError, read_deck
+from slides.deck import Deck, DeckError, deck_of, read_deck
 from slides.pictures import FOLDER, HEIGHT, WIDTH, draw_pages, picture_name
 
 VIEWER = """\
@@ -45,8 +47,15 @@ def deck_at(source: Path) -> Deck:
 
 
 def is_deck(app: Sphinx, page: str) -> bool:
-    """Return whether a page of the book is the source of a deck."""
-    return Path(page).parent.name == "slides" and app.env.doc2path(page).suffix == ".md"
+    """Return whether a page of the book is a source of a deck."""
+    inside = "slides" in [folder.name for folder in Path(page).parents]
+    return inside and app.env.doc2path(page).suffix == ".md"
+
+
+def depend(app: Sphinx, page: str, deck: Deck) -> None:
+    """Read a page anew when the slides on it may have changed, or their numbers."""
+    for path in (*deck.sources(), deck.output(".pdf")):
+        app.env.note_dependency(str(path), docname=page)
 
 
 def picture(app: Sphinx, page: str, deck: Deck, number: int) -> str:
@@ -63,15 +72,19 @@ def narration(app: Sphinx, page: str, content: list[str]) -> None:
     """Replace the source of a deck by what is said, with the slide above it."""
     if not is_deck(app, page):
         return
-    deck = deck_at(Path(app.env.doc2path(page)))
+    source = Path(app.env.doc2path(page))
+    deck = deck_at(deck_of(source))
+    slides = deck.numbered(source=source)
     shown = deck.output(".pdf").is_file()
-    app.env.note_dependency(str(deck.output(".pdf")), docname=page)
-    lesson = f"../{deck.notebook.name}"
+    depend(app, page, deck)
+    first = slides[0][1]
+    lesson = Path(os.path.relpath(first.notebook, source.parent)).as_posix()
     parts = [
-        f"---\norphan: true\n---\n\n# 讲稿：{deck.title}",
-        f"逐页的讲稿，共 {len(deck.slides)} 页。正文在[这一课的页面]({lesson})。",
+        f"---\norphan: true\n---\n\n# 讲稿：{first.title}",
+        f"逐页的讲稿，共 {len(slides)} 页。正文在[这一课的页面]({lesson})。",
+        *(f"- [讲稿：{title}]({path})" for title, path in others(deck, source)),
     ]
-    for number, slide in enumerate(deck.slides, start=1):
+    for number, slide in slides:
         parts.append(f"## {number}　{slide.title}")
         if shown:
             image = picture(app, page, deck, number)
@@ -80,17 +93,30 @@ def narration(app: Sphinx, page: str, content: list[str]) -> None:
     content[0] = "\n\n".join(parts) + "\n"
 
 
-def viewer(app: Sphinx, page: str, deck: Deck) -> nodes.raw:
-    """Return the fold with the slides, which works without scripts too."""
+def others(deck: Deck, source: Path) -> Iterator[tuple[str, str]]:
+    """Yield title and address of the narrations that the main one leads to."""
+    for slide in deck.slides:
+        if slide.opens and slide.source != source == deck.path:
+            yield slide.title, f"{source.stem}/{slide.source.name}"
+
+
+def viewer(app: Sphinx, page: str, deck: Deck) -> nodes.raw | None:
+    """Return the fold with the slides of a page, which works without scripts too.
+
+    None where the PDF is not made yet, or the deck has no slides about this page.
+    """
     say = MarkdownIt("commonmark").render
+    lesson = Path(app.env.doc2path(page))
+    slides = [pair for pair in deck.numbered() if pair[1].notebook == lesson]
+    if not slides or not deck.output(".pdf").is_file():
+        return None
     figures = "\n".join(
         f'<figure class="slide">{picture(app, page, deck, number)}'
         f"<figcaption>{say(slide.notes)}</figcaption></figure>"
-        for number, slide in enumerate(deck.slides, start=1)
+        for number, slide in slides
     )
-    html = VIEWER.format(
-        count=len(deck.slides), title=escape(deck.title), figures=figures
-    )
+    title = escape(slides[0][1].title)
+    html = VIEWER.format(count=len(slides), title=title, figures=figures)
     return nodes.raw("", html, format="html")
 
 
@@ -103,16 +129,16 @@ def add_viewers(app: Sphinx, doctree: nodes.document) -> None:
     paragraphs = list(doctree.findall(nodes.paragraph))
     for paragraph in (p for p in paragraphs if isinstance(p.parent, nodes.section)):
         for link in paragraph.findall(download_reference):
-            target = Path(app.env.doc2path(page)).parent / link["reftarget"]
+            folder = Path(app.env.doc2path(page)).parent
+            target = (folder / link["reftarget"]).resolve()
             source = target.parent / "slides" / f"{target.stem}.md"
             if target.suffix == ".pptx" and source.is_file():
                 mark_bar(paragraph)
                 deck = deck_at(source)
-                for path in (source, deck.output(".pdf")):
-                    app.env.note_dependency(str(path))
-                if deck.output(".pdf").is_file():
+                depend(app, page, deck)
+                if fold := viewer(app, page, deck):
                     place = paragraph.parent.index(paragraph) + 1
-                    paragraph.parent.insert(place, viewer(app, page, deck))
+                    paragraph.parent.insert(place, fold)
 
 
 def mark_bar(paragraph: nodes.paragraph) -> None:
@@ -136,8 +162,9 @@ def draw_slides(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
     for page in app.env.found_docs:
-        if is_deck(app, page):
-            pdf = deck_at(Path(app.env.doc2path(page))).output(".pdf")
+        source = Path(app.env.doc2path(page))
+        if is_deck(app, page) and source == deck_of(source):
+            pdf = deck_at(source).output(".pdf")
             if pdf.is_file():
                 draw_pages(pdf, app.outdir / FOLDER / pdf.stem)
 

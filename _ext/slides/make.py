@@ -5,15 +5,19 @@ them where they can be read; LibreOffice prints a copy whose pictures are vector
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from slides.deck import FIGURE, Deck, DeckError, read_deck
+from slides.deck import FIGURE, MARK, Deck, DeckError, deck_of, read_deck
 from slides.needs import missing
 
 ROOT = Path(__file__).parents[2]
+COLUMN = re.compile(
+    r"^(:{3,} ?column\n)(.*?)(?=^:{3,}[ \t]*$)", re.DOTALL | re.MULTILINE
+)
 FROM = "markdown-smart-tex_math_single_backslash"
 
 
@@ -49,7 +53,7 @@ def from_pandoc(deck: Deck, figures: dict[str, bytes], folder: Path) -> bytes:
     words = {"title": deck.title, "subtitle": deck.subtitle, "notes": first.notes}
     meta.write_text(json.dumps(words), encoding="utf-8")
     text = "\n\n".join(
-        f"## {slide.title}\n\n{slide.body}\n\n::: notes\n{slide.notes}\n:::"
+        f"## {slide.title}\n\n{led_in(slide.body)}\n\n::: notes\n{slide.notes}\n:::"
         for slide in rest
     )
     text = FIGURE.sub(lambda m: f"({(folder / f'{m[1]}.{m[2]}.png').as_posix()})", text)
@@ -64,6 +68,20 @@ def from_pandoc(deck: Deck, figures: dict[str, bytes], folder: Path) -> bytes:
     }
     arguments = [f"{option}={value}" for option, value in options.items()]
     return run_pandoc([*arguments, "--output=-"], text)
+
+
+def led_in(body: str) -> str:
+    """Put a mark before a table or picture that begins a column and is not all of it.
+
+    What follows it there, pandoc would drop.
+    """
+
+    def column(match: re.Match) -> str:
+        begins = match[2].lstrip()[:1] in ("|", "!")
+        more = len(re.split(r"\n\s*\n", match[2].strip())) > 1
+        return f"{match[1]}{MARK}\n\n{match[2]}" if begins and more else match[0]
+
+    return COLUMN.sub(column, body)
 
 
 def make(deck: Deck) -> tuple[bytes, bytes]:
@@ -90,7 +108,7 @@ def main(names: list[str]) -> None:
     paths = [Path(name) for name in names]
     for path in paths or sorted(ROOT.glob("04_AICluster/slides/*.md")):
         try:
-            deck = read_deck(path.resolve())
+            deck = read_deck(deck_of(path.resolve()))
             made = make(deck)
         except (DeckError, RuntimeError) as error:
             sys.exit(f"{path.name}：{error}")

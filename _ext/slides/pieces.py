@@ -9,8 +9,9 @@ from pptx.slide import Slide
 from pptx.util import Pt
 
 from slides import formulas, look
-from slides.deck import DeckError
+from slides.deck import MARK, DeckError
 from slides.layout import Piece
+from slides.measure import text_of
 from slides.place import free, text_box
 
 SVG_SIZE = ("width", "height")
@@ -67,7 +68,8 @@ def _kind(paragraph: etree._Element) -> str:
     if paragraph.find(f".//{qn('m:oMathPara')}") is not None:
         return "formula"
     runs = paragraph.findall(qn("a:r"))
-    if not runs and paragraph.find(f".//{qn('a14:m')}") is None:
+    inline = paragraph.find(f".//{qn('a14:m')}")
+    if inline is None and text_of(paragraph) in ("", MARK):
         return "empty"
     faces = [run.find(f"{qn('a:rPr')}/{qn('a:latin')}") for run in runs]
     all_code = all(

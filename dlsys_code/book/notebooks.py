@@ -40,9 +40,10 @@ class ChapterError(Exception):
 
 
 def notebooks() -> list[Path]:
-    """All chapters and sections in reading order."""
+    """All chapters in reading order, each with its parts behind it."""
     paths = CHAPTERS.rglob("*.ipynb")
-    return sorted(path for path in paths if ".ipynb_checkpoints" not in path.parts)
+    found = [path for path in paths if ".ipynb_checkpoints" not in path.parts]
+    return sorted(found, key=lambda path: path.with_suffix("").parts)
 
 
 def run(path: Path) -> NotebookNode:
@@ -97,7 +98,7 @@ def report(stored: NotebookNode, fresh: NotebookNode) -> int:
 
 def execute(path: Path, *, store: bool) -> None:
     """Run one chapter, keep the copy, report, and replace the stored run if asked."""
-    print(path.name)
+    print(_place(path))
     stored = nbformat.read(path, as_version=4)
     code = fingerprint(stored)  # before the run: an edit meanwhile must not count
     fresh = run(path)
@@ -119,7 +120,7 @@ def refresh(path: Path) -> None:
         print(f"有改动：{'、'.join(changed)}")
         execute(path, store=True)
     else:
-        print(f"{path.name}\n  代码未变")
+        print(f"{_place(path)}\n  代码未变")
         nbformat.write(normalised(notebook), path)
 
 
@@ -173,7 +174,7 @@ def _first_line(code: str) -> str:
 
 
 def _place(path: Path) -> Path:
-    """Where the copy goes below _build/executed: sections in folders as here."""
+    """How a notebook is called, and where its copy goes: a part is in a folder."""
     inside = path.resolve().is_relative_to(CHAPTERS)
     return path.resolve().relative_to(CHAPTERS) if inside else Path(path.name)
 
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 execute(path, store=asked.store)
     except ChapterError as error:
-        print(f"\n{path.name} {error}")
+        print(f"\n{_place(path)} {error}")
         return 1
     return 0
 

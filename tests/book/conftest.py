@@ -1,6 +1,7 @@
 """The book built once, without torch, and served to a headless browser."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numbered
 import pytest
 import specimen
+import whole_part
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,7 @@ def without_torch(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen]:
-    """Sphinx at work on the book with two pages of samples added to its lessons.
+    """Sphinx at work on the book with two chapters of samples added to its lessons.
 
     It begins with the first test of this folder, so that most of it is done before the
     tests of the site; where none of those is to run, it does not begin.
@@ -58,7 +60,10 @@ def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen
     if (ROOT / LESSONS).exists():
         shutil.copytree(ROOT / LESSONS, source / LESSONS)
     specimen.write(source)
+    whole_part.save(source)
+    list_in_index(source, specimen.NAME)
     numbered.save(source, numbered.lesson())
+    numbered.save(source, numbered.part(), numbered.PART_NAME)
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going"]
     with (source / "said.txt").open("w") as said:
         sphinx = subprocess.Popen(
@@ -70,6 +75,14 @@ def build(request, tmp_path_factory, without_torch) -> Iterator[subprocess.Popen
     yield sphinx
     sphinx.kill()
     sphinx.wait()
+
+
+def list_in_index(source: Path, page: str) -> None:
+    """Add a page to the chapters of the book's first page, as the last of them."""
+    index = source / "index.rst"
+    *before, last = re.split(r"(?<=\n)(?=   04_AICluster)", index.read_text("utf-8"))
+    last = last.replace("\n", f"\n   {page}\n", 1)
+    index.write_text("".join([*before, last]), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The exercises as a reader meets them: text, hints and right answers of each chapter.
+"""The exercises as a reader meets them: text, hints and right answers of each page.
 
 The page is the one source of right answers.  They are run as a reader would run them:
 in the order of the page, with the names that the chapter's cells have imported.
@@ -13,9 +13,11 @@ import nbformat
 from rules import text_cells
 from template import by_heading
 
+from dlsys_code.book.notebooks import notebooks
+
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted((ROOT / "04_AICluster").glob("*.ipynb"))
-HEAD = re.compile(r"^\*\*习题 (\d+\.\d+)\*\* (.*?) `(\w+)`：", re.MULTILINE)
+CHAPTERS = notebooks()  # and their parts
+HEAD = re.compile(r"^\*\*习题 (\d+(?:\.\d+)+)\*\* (.*?) `(\w+)`：", re.MULTILINE)
 FOLD = re.compile(
     r"<details><summary>(.*?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL
 )

@@ -15,7 +15,7 @@ SEARCH_WORD = "梯度累积"
 VIDEO = "BV1te4y1e7vz"
 ALT_TEXT = "两点一线：从 rank 0 到 rank 1 的一次发送"
 FORMULAS = 3
-SLIDES = 3
+SLIDES, SLIDES_OF_PART = 3, 2
 
 DECK = """---
 title: 样张的幻灯片
@@ -41,6 +41,25 @@ notebook: ../98.specimen.ipynb
 
 ::: notes
 第三页要说的话。
+:::
+"""
+
+PART_DECK = """---
+title: 98.1 样篇
+subtitle: 样张里的一篇
+notebook: ../../98.specimen/01.part.ipynb
+---
+
+::: notes
+样篇的开场。
+:::
+
+## 第五页
+
+![图 98.1.1 一条线](figure:98.1.1)
+
+::: notes
+第五页要说的话。
 :::
 """
 
@@ -132,7 +151,6 @@ def write(source: Path) -> None:
     """Add the specimen to the book's sources in the folder `source`."""
     notebook = new_notebook(cells=cells())
     notebook.metadata["language_info"] = {"name": "python"}
-    notebook.metadata["orphan"] = True  # in no table of contents
     path = source / f"{NAME}.ipynb"
     path.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, path)
@@ -144,8 +162,10 @@ def write_slides(notebook: Path) -> None:
     source = notebook.parent / "slides" / f"{notebook.stem}.md"
     source.parent.mkdir(exist_ok=True)
     source.write_text(DECK, encoding="utf-8")
+    source.with_suffix("").mkdir()
+    (source.with_suffix("") / "01.part.md").write_text(PART_DECK, encoding="utf-8")
     notebook.with_suffix(".pptx").write_bytes(b"a stand-in for a download")
     with pypdfium2.PdfDocument.new() as document:
-        for _ in range(SLIDES):
+        for _ in range(SLIDES + SLIDES_OF_PART):
             document.new_page(960, 540)
         document.save(notebook.with_suffix(".pdf"))

@@ -4,6 +4,7 @@ import nbformat
 import pytest
 from claims import Claim, claims
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from slides.deck import number_of
 
 from dlsys_code.book import notebooks
 
@@ -14,14 +15,14 @@ def groundless(cells: list) -> list[str]:
     return [claim.text for claim in claims(cells) if not claim.ground]
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", COMMITTED, ids=number_of)
 def test_every_number_in_the_prose_has_a_ground(path):
     cells = nbformat.read(path, as_version=4).cells
     assert groundless(cells) == []
-    assert len(claims(cells)) > 50
+    assert len(claims(cells)) > (50 if path.parent == notebooks.CHAPTERS else 25)
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", COMMITTED, ids=number_of)
 def test_a_number_that_is_changed_loses_its_ground(path):
     """Of those read from a cell the long ones: a short one is there by chance."""
     cells = nbformat.read(path, as_version=4).cells
@@ -88,6 +89,7 @@ def test_a_formula_that_is_wrong_is_named(tex):
 @pytest.mark.parametrize(
     "text",
     [
+        "第 05.1、05.2 篇，[05.10 规划](05.system/10.planner.ipynb)，图 5.1.12",
         "四个 rank，6 条消息，第 12 节，图 4.11、4.12，rank 10 和 11，习题 4.13",
         "2009 年，float32，`x = 144`，$p-1$ 条，$2^k$",
         "## 14 标题",

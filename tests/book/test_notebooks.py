@@ -47,7 +47,7 @@ def test_stored_outputs_come_from_todays_code(path):
     assert changed == [], f"{path.name} is stale: run make refresh"
 
 
-DECKS = sorted(ROOT.glob("04_AICluster/slides/*.md"))
+DECKS = sorted(ROOT.glob("04_AICluster/slides/**/*.md"))
 TEXTS = [ROOT / "README.md", *DECKS, *sorted(ROOT.glob("appendix/*.md"))]
 
 
@@ -62,12 +62,13 @@ def test_a_text_keeps_the_rules_of_prose(path):
 def test_a_deck_has_its_numbers_from_its_chapter(path):
     """Those of two digits and more, which are not there by chance."""
     deck = {m[0] for m in NUMBER.finditer(path.read_text(encoding="utf-8"))}
-    cells = nbformat.read(tool.CHAPTERS / f"{path.stem}.ipynb", as_version=4).cells
+    chapter = tool.CHAPTERS / path.relative_to(tool.CHAPTERS / "slides")
+    cells = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4).cells
     texts = [
         text for c in cells for text in (c.source, *map(shown, c.get("outputs", [])))
     ]
     known = {m[0] for text in texts for m in NUMBER.finditer(text)}
-    assert len(deck) > 20
+    assert len(deck) > (20 if path.parent.name == "slides" else 10)
     assert {number for number in deck - known if len(number) > 1} == set()
 
 
@@ -146,9 +147,10 @@ def chapter(tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "EXECUTED", tmp_path / "_build")
     monkeypatch.setattr(tool, "refuse_to_store", lambda: None)
 
-    def write(*cells) -> Path:
+    def write(*cells, name: str = "01.sample") -> Path:
         cells = [new_code_cell(c) if isinstance(c, str) else c for c in cells]
-        path = tmp_path / "01.sample.ipynb"
+        path = tmp_path / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
         nbformat.write(new_notebook(cells=cells), path)
         return path
 
@@ -169,6 +171,21 @@ def test_execute_leaves_the_stored_run_alone_and_tells_what_differs(chapter, cap
     copied = outputs(tool.EXECUTED / path.name)
     assert copied[0][0].data["text/plain"] == repr(sys.executable)
     assert copied[1][0].text == "42\n"
+
+
+def test_parts_run_behind_their_chapter_each_in_its_folder(chapter, capsys):
+    where = "from pathlib import Path; print(Path.cwd().name)"
+    names = ["01.sample", "01.sample/01.a", "01.sample/10.b", "02.other"]
+    paths = [chapter(where, name=name) for name in reversed(names)]
+    assert tool.notebooks() == paths[::-1]
+    assert tool.main(["execute", "--store"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.endswith(".ipynb")] == [
+        f"{name}.ipynb" for name in names
+    ]
+    for path in paths:
+        assert outputs(path)[0][0].text == f"{path.parent.name}\n"
+    assert (tool.EXECUTED / "01.sample/10.b.ipynb").is_file()
 
 
 def test_the_kernel_starts_in_the_folder_of_the_notebook(chapter):

@@ -10,7 +10,18 @@ import pytest
 from bs4 import BeautifulSoup
 from citations import fits, label, surnames
 from glossary_links import Term, terms
-from numbered import CAPTION, LESSON, NAME, SVG, lesson, save
+from numbered import (
+    CAPTION,
+    LESSON,
+    NAME,
+    PART,
+    PART_CAPTION,
+    PART_NAME,
+    SVG,
+    lesson,
+    part,
+    save,
+)
 from pybtex.database import parse_file
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
@@ -25,6 +36,7 @@ EXTENSIONS = [
     "citations",
     "cross_references",
     "glossary_links",
+    "parts",
 ]
 INDEX = """\
 # Book
@@ -32,6 +44,7 @@ INDEX = """\
 ```{toctree}
 appendix/glossary
 appendix/references
+04_AICluster/97.numbered
 ```
 """
 SETTINGS = {
@@ -48,21 +61,29 @@ SETTINGS = {
 
 @pytest.fixture
 def build(tmp_path):
-    """build(cells) renders one lesson; it returns the page and the warnings."""
+    """build(cells) renders a chapter, a part of it; it returns a page and the warnings.
 
-    def render(cells: list) -> tuple[BeautifulSoup, str]:
+    cells: of the chapter, whose page it returns.  of_part: those of the part, whose
+    page it returns instead where they are given.
+    """
+
+    def render(
+        cells: list | None = None, of_part: list | None = None
+    ) -> tuple[BeautifulSoup, str]:
         source = tmp_path / "source"
         (source / "appendix").mkdir(parents=True)
         for name in ("references.md", "references.bib", "glossary.md"):
             (source / "appendix" / name).write_bytes((APPENDIX / name).read_bytes())
         (source / "index.md").write_text(INDEX)
-        save(source, cells)
+        save(source, cells or lesson())
+        save(source, of_part or part(), PART_NAME)
         (source / NAME).with_name("line.svg").write_text(SVG)
         said = StringIO()
         folders = (source, None, tmp_path / "out", tmp_path / "trees", "html")
         with patch_docutils(source), docutils_namespace():
             Sphinx(*folders, confoverrides=SETTINGS, status=None, warning=said).build()
-        page = (tmp_path / f"out/{NAME}.html").read_text()
+        name = PART_NAME if of_part else NAME
+        page = (tmp_path / f"out/{name}.html").read_text()
         return BeautifulSoup(page, "html.parser"), said.getvalue()
 
     return render
@@ -77,7 +98,7 @@ def test_references_of_every_kind_lead_to_their_targets(build):
     first, second = f"#{sections['1']}", f"#{sections['2']}"
     inside = [link for link in links if "appendix" not in link[1]]
     for text, target in inside:
-        assert page.find(id=target[1:]), text
+        assert target[0] != "#" or page.find(id=target[1:]), text
     own_order = [
         ("图 97.1", "#figure-97-1"),
         ("97.2", "#figure-97-2"),
@@ -88,11 +109,43 @@ def test_references_of_every_kind_lead_to_their_targets(build):
         ("1", first),
         ("2", second),
         ("第 97 章第 2 节", second),
+        ("第 97.1 篇", "97.numbered/01.part.html#id1"),
+        ("第 97.1 篇第 1 节", "97.numbered/01.part.html#id2"),
+        ("图 97.1.1", "97.numbered/01.part.html#figure-97-1-1"),
         ("图 97.2", "#figure-97-2"),
         ("式 97.1", "#equation-97-1"),
     ]
     assert [link for link in inside if link in own_order][: len(own_order)] == own_order
-    assert not any("99" in text or "97.9" in text for text, _ in inside)
+    assert not any(re.search(r"99|97\.9|97\.2 篇", text) for text, _ in inside)
+
+
+def test_references_between_a_part_and_its_chapter_lead_both_ways(build):
+    page, warnings = build(of_part=part())
+    assert warnings == ""
+    links = [
+        (a.get_text(), a["href"]) for a in page.select("div.body a.reference.internal")
+    ]
+    first, second = (f"#{heading.parent['id']}" for heading in page.select("h2"))
+    chapter = "../97.numbered.html"
+    assert [link for link in links if not link[1].startswith("../../")] == [
+        ("图 97.1.1", "#figure-97-1-1"),
+        ("图 97.2", f"{chapter}#figure-97-2"),
+        ("式 97.1", f"{chapter}#equation-97-1"),
+        ("习题 97.1", f"{chapter}#exercise-97-1"),
+        ("第 97 章", f"{chapter}#id1"),
+        ("式 97.1.1", "#equation-97-1-1"),
+        ("1", first),
+        ("2", second),
+        ("习题 97.1.1", "#exercise-97-1-1"),
+        ("97.1.2", "#exercise-97-1-2"),
+        ("第 97 章第 1 节", f"{chapter}#id2"),
+        ("第 97.1 篇第 2 节", second),
+        ("第 97 章", chapter),
+        ("式 97.1.1", "#equation-97-1-1"),
+    ]
+    assert page.select_one("figure#figure-97-1-1").figcaption
+    assert page.select_one("a.citation")["href"].startswith("../../appendix/references")
+    assert page.select_one("a.term").get_text() == "散发"
 
 
 def test_a_picture_and_its_caption_become_one_figure(build):
@@ -147,15 +200,38 @@ def test_the_first_mention_of_a_term_leads_to_the_glossary(build):
         (lesson(LESSON + "\n\n**习题 97.2** 手算"), "should be 习题 97.1"),
         (lesson(LESSON.replace("#chan2007", "#chan2008")), "chan2008 does not exist"),
         (lesson(LESSON.replace("等，2007", "等，2006")), "is Chan 等，2007"),
+        (lesson(LESSON + "\n图 97.1.2"), "figure-97-1-2"),
+        (lesson(LESSON + "\n第 97.1 篇第 3 节"), "section-97-1-3"),
     ],
 )
 def test_a_wrong_reference_is_a_warning(build, cells, warning):
     assert warning in build(cells)[1]
 
 
+@pytest.mark.parametrize(
+    ("cells", "warning"),
+    [
+        (part(PART + "\n图 97.1.2"), "figure-97-1-2"),
+        (part(PART + "\n第 3 节"), "section-97-1-3"),
+        (part(PART.replace("tag{97.1.1}", "tag{97.1.2}")), "should be 式 97.1.1"),
+        (part(PART, PART_CAPTION.replace("97.1", "97.2")), "should be 图 97.1.1"),
+        (part(PART.replace("# 97.1 ", "# 97.2 ")), "file's place 97.1"),
+    ],
+)
+def test_a_wrong_reference_of_a_part_is_a_warning(build, cells, warning):
+    assert warning in build(of_part=cells)[1]
+
+
+def test_parts_stand_below_their_chapter(build):
+    page, _ = build()
+    (link,) = page.select("a[rel=next], link[rel=next]")
+    assert link["href"] == "97.numbered/01.part.html"
+
+
 def test_pictures_of_a_lesson_without_captions_need_none(build):
     plain = LESSON.replace("见图 97.1 和 97.2，", "").replace("图 97.2", "图")
-    assert build(lesson(plain, "第一幅。", "第二幅。"))[1] == ""
+    alone = part(PART.replace("图 97.2、", ""))
+    assert build(lesson(plain, "第一幅。", "第二幅。"), alone)[1] == ""
 
 
 # ---------------------------------------------------------------- the appendix

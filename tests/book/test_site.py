@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import numbered
 import pytest
 import specimen
+import whole_part
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page
 
@@ -217,6 +218,56 @@ def test_a_deck_becomes_a_page_of_what_is_said(site):
     assert len(page.select("figure.slide img")) == specimen.SLIDES
     assert "第三页要说的话。" in page.article.get_text()
     assert "::: notes" not in page.article.get_text()
+
+
+PART = f"{whole_part.NAME}.html"
+
+
+def test_a_part_shows_the_slides_about_it_and_offers_the_whole_deck(site):
+    page = parse(site / PART)
+    pictures = page.select("details.slides figure.slide img")
+    assert [image["src"].rpartition("/")[2] for image in pictures] == [
+        "04.png",
+        "05.png",
+    ]
+    assert all((site / PART).parent.joinpath(i["src"]).is_file() for i in pictures)
+    links = page.select(".lesson-bar a")
+    assert [link.get_text() for link in links if "download" in link["class"]] == [
+        "幻灯片",
+        "PDF",
+    ]
+    assert (site / PART).parent.joinpath(links[0]["href"]).is_file()
+    narration = follow(site, PART, links[2])
+    assert narration.h1.get_text().startswith("讲稿：98.1 样篇")
+    assert "第五页要说的话。" in narration.get_text()
+    assert len(narration.select("figure.slide img")) == specimen.SLIDES_OF_PART
+
+
+def test_the_narration_of_a_chapter_leads_to_those_of_its_parts(site):
+    page = "04_AICluster/slides/98.specimen.html"
+    (link,) = [a for a in parse(site / page).article.select("li a")]
+    assert "第五页要说的话。" in follow(site, page, link).get_text()
+    assert len(parse(site / SPECIMEN).select("figure.slide")) == specimen.SLIDES
+
+
+def test_parts_stand_below_their_chapter_and_come_after_it(site):
+    for page in (SPECIMEN, PART):
+        below = parse(site / page).select_one(".bd-links li li.toctree-l2 a")
+        here = site / PART if page == PART else (site / page).parent / below["href"]
+        assert below.get_text(strip=True) == "98.1 样篇"
+        assert here.resolve() == (site / PART).resolve()
+    following = parse(site / SPECIMEN).select_one("a.right-next")
+    assert following["href"] == "98.specimen/01.part.html"
+    before = parse(site / PART).select_one("a.left-prev")
+    assert before["href"] == "../98.specimen.html"
+    listed = parse(site / "index.html").select(".toctree-l2 > a")
+    assert "98.1 样篇" in [link.get_text() for link in listed]
+
+
+def test_parts_can_be_read_in_the_ledger_of_claims(site):
+    links = parse(site / "appendix/claims.html").select("article p > a")
+    targets = [link["href"] for link in links if link.get_text() == "读这一篇"]
+    assert f"../{PART}" in targets
 
 
 def test_the_bar_offers_the_files_themselves(site):

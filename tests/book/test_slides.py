@@ -9,7 +9,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -84,18 +84,66 @@ x = 1
 ::: notes
 图的讲稿。
 :::
+
+## 列里的表
+
+:::: columns
+::: column
+| 名字 | 值 |
+|---|---|
+| 树 | 3 |
+
+列里表下的话。
+:::
+::: column
+![图 98.1.1 一个方块](figure:98.1.1)
+
+图下的话。
+:::
+::::
+
+::: notes
+列的讲稿。
+:::
+"""
+PART = """---
+title: 98.1 再讲
+subtitle: 再讲讲什么？
+notebook: ../../98.trial/01.more.ipynb
+---
+
+::: notes
+再开场。
+:::
+
+## 一个方块
+
+![图 98.1.1 一个方块](figure:98.1.1)
+
+::: notes
+方块的讲稿。
+:::
 """
 CIRCLE = """<svg xmlns="http://www.w3.org/2000/svg" width="200pt" height="100pt"
 viewBox="0 0 200 100"><title>一个圆</title><circle cx="50" cy="50" r="40"/></svg>"""
+SQUARE = CIRCLE.replace("一个圆", "一个方块")
 
 
-def write_source(folder: Path, source: str = SOURCE) -> Path:
-    """Write a deck and the notebook with its one figure; return the deck's path."""
-    notebook = {"cells": [{"outputs": [{"data": {"image/svg+xml": CIRCLE}}]}]}
-    (folder / "98.trial.ipynb").write_text(json.dumps(notebook, ensure_ascii=False))
-    (folder / "slides").mkdir(exist_ok=True)
+def write_notebook(path: Path, figure: str) -> None:
+    """Write a notebook with one figure."""
+    notebook = {"cells": [{"outputs": [{"data": {"image/svg+xml": figure}}]}]}
+    path.write_text(json.dumps(notebook, ensure_ascii=False))
+
+
+def write_source(folder: Path, source: str = SOURCE, part: str = PART) -> Path:
+    """Write a deck with a part, and a notebook for each; return the deck's path."""
+    (folder / "98.trial").mkdir(exist_ok=True)
+    write_notebook(folder / "98.trial.ipynb", CIRCLE)
+    write_notebook(folder / "98.trial/01.more.ipynb", SQUARE)
     path = folder / "slides/98.trial.md"
+    path.with_suffix("").mkdir(exist_ok=True, parents=True)
     path.write_text(source, encoding="utf-8")
+    (path.with_suffix("") / "01.more.md").write_text(part, encoding="utf-8")
     return path
 
 
@@ -174,7 +222,8 @@ def test_nothing_reaches_over_the_edge_of_a_slide(made):
 
 def test_pictures_on_slides_have_words(made):
     pictures = [s for slide in made.slides() for s in slide.shapes if "图" in s.name]
-    assert len(pictures) == len(re.findall(r"\(figure:", made.source.path.read_text()))
+    text = "".join(source.read_text() for source in made.source.sources())
+    assert len(pictures) == len(re.findall(r"\(figure:", text))
     words = [p._element.nvPicPr.cNvPr.get("descr") for p in pictures]
     assert set(words) == set(map(words_in, made.source.figures().values()))
 
@@ -239,6 +288,33 @@ def test_what_follows_a_table_stays_on_its_slide(trial):
     assert "表下的话。" in texts
 
 
+def texts_at(made: Made, number: int) -> dict[str, int]:
+    """Text -> left edge of the shapes of a slide, counted from 1."""
+    shapes = made.slides()[number - 1].shapes
+    return {s.text_frame.text: s.left for s in shapes if s.has_text_frame}
+
+
+def test_what_follows_a_table_or_picture_in_a_column_stays_in_it(trial):
+    found = texts_at(trial, 5)
+    assert found["列里表下的话。"] < found["图下的话。"]
+    assert not any("\N{WORD JOINER}" in text for text in found)
+
+
+def test_a_part_begins_with_a_title_slide(trial):
+    first, opening = (trial.slides()[number] for number in (0, 5))
+    assert opening.slide_layout.name == first.slide_layout.name == "Title Slide"
+    assert [*texts_at(trial, 6)] == ["98.1 再讲", "再讲讲什么？"]
+
+
+def test_a_slide_that_loses_a_word_is_refused(trial):
+    from slides.finish import check_whole
+
+    slide, source = trial.slides()[2], trial.source.slides[2]
+    check_whole(slide, source)
+    with pytest.raises(DeckError, match="'表在先，话在后' lost its words '丢了'"):
+        check_whole(slide, replace(source, body=f"{source.body} 丢了"))
+
+
 def test_the_pdf_shows_the_letters_of_formulas_and_vectors_of_figures(trial):
     pages = list(pypdfium2.PdfDocument(trial.pdf))
     text = re.sub(r"\s", "", pages[1].get_textpage().get_text_range())
@@ -274,21 +350,40 @@ def test_a_slide_that_holds_too_much_is_refused(tmp_path):
 
 def test_a_source_is_read_as_slides(tmp_path):
     deck = read_deck(write_source(tmp_path))
-    assert [len(slide.formulas()) for slide in deck.slides] == [0, 2, 1, 0]
+    assert [len(slide.formulas()) for slide in deck.slides] == [0, 2, 1, 0, 0, 0, 0]
     assert deck.slides[0].body == "分布式集群 · 第 98 章"
     assert deck.slides[1].notes == "第一段。\n\n第二段。"
     assert "::: notes" not in deck.slides[1].body and "## 不是" in deck.slides[1].body
     assert deck.slides[2].plain_text() == (
         "表在先，话在后：名字 值 环 2(p-1) 表下的话。"
     )
-    assert deck.figures() == {"98.1": CIRCLE}
+    assert deck.figures() == {"98.1": CIRCLE, "98.1.1": SQUARE}
+
+
+def test_a_deck_goes_on_with_the_parts_in_its_folder(tmp_path):
+    path = write_source(tmp_path)
+    deck, part = read_deck(path), path.with_suffix("") / "01.more.md"
+    assert deck.sources() == [path, part]
+    numbers = [(n, slide.title) for n, slide in deck.numbered(source=part)]
+    assert numbers == [(6, "98.1 再讲"), (7, "一个方块")]
+    assert [slide.opens for slide in deck.slides] == [True, *[False] * 4, True, False]
+    assert deck.slides[6].notebook == tmp_path / "98.trial/01.more.ipynb"
+    assert decks.deck_of(part) == decks.deck_of(path) == path
+    first = deck.fingerprint()
+    part.write_text(PART.replace("再开场", "开场"), encoding="utf-8")
+    assert read_deck(path).fingerprint() != first
 
 
 @pytest.mark.parametrize(
     "old, new, told",
     [
-        ("figure:98.1", "figure:98.2", "has figures 98.1 to 98.1"),
-        ("figure:98.1", "figure:97.1", "shows figure 97.1"),
+        ("figure:98.1)", "figure:98.2)", "98.trial.ipynb has figures 98.1 to 98.1"),
+        (
+            "figure:98.1)",
+            "figure:98.1.2)",
+            "01.more.ipynb has figures 98.1.1 to 98.1.1",
+        ),
+        ("figure:98.1)", "figure:97.1)", "shows figure 97.1"),
         ("::: notes\n图的讲稿。\n:::\n", "", "'两列' needs one ::: notes"),
         ("图的讲稿。\n", "", "'两列' needs one ::: notes"),
         ("::: notes\n开场白。\n:::\n", "", "'试讲' needs one ::: notes"),
