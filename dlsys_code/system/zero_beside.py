@@ -9,8 +9,9 @@ Every contender trains the model of a recipe on its rank's share of one batch::
     weights too             `WeightShards`      `fully_shard`, block by block
 
 A step returns this rank's loss before its update: that the losses of all contenders
-are the same shows that they learn the same.  A race hands them a group that torch has
-no name for, which its own classes need; each makes one instead.
+are the same shows that they learn the same.  In the bytes of one step `fully_shard`
+differs from `WeightShards`: it keeps what is in no block from the end of the forward
+pass to the backward pass, and so gathers that once, not twice.
 
 Sources: PyTorch documentation, `torch.distributed.optim.ZeroRedundancyOptimizer` and
 `torch.distributed.fsdp.fully_shard`.
@@ -35,19 +36,20 @@ from dlsys_code.system.beside import Step
 from dlsys_code.system.zero import OptimizerShards
 
 
-def unwatched() -> ProcessGroup:
-    """Return a group of all ranks that torch has made, and so knows the name of."""
-    return dist.new_group(backend="gloo")
+def known(group: ProcessGroup) -> ProcessGroup:
+    """Return a group that torch has a name for: a race's has none, and is replaced."""
+    named = isinstance(group, ProcessGroup)
+    return group if named else dist.new_group(backend="gloo")
 
 
 def ours(
-    _: ProcessGroup,
+    group: ProcessGroup,
     *,
     recipe: Recipe,
     shards: Callable[..., OptimizerShards] = OptimizerShards,
 ) -> Step:
     """Return a step by one of our stages, maybe with options of its own."""
-    group, model = unwatched(), serial.fresh_model(recipe)
+    group, model = known(group), serial.fresh_model(recipe)
     adamw = partial(serial.adamw, recipe=recipe)
     stage = shards(model, list(model.blocks), group, make_optimizer=adamw)
     data = serial.batch(recipe, tokens.documentation(), 0, share(recipe, group))
@@ -77,9 +79,9 @@ def by_torch(
     return step
 
 
-def zero_redundancy(_: ProcessGroup, *, recipe: Recipe) -> Step:
+def zero_redundancy(group: ProcessGroup, *, recipe: Recipe) -> Step:
     """Return a step by torch's stage 1."""
-    group, model = unwatched(), serial.fresh_model(recipe)
+    group, model = known(group), serial.fresh_model(recipe)
     model = DistributedDataParallel(model, process_group=group)
     defaults = serial.adamw(model, recipe).defaults
     options = {name: defaults[name] for name in ("lr", "betas", "weight_decay")}
@@ -89,9 +91,9 @@ def zero_redundancy(_: ProcessGroup, *, recipe: Recipe) -> Step:
     return by_torch(model, optimizer, recipe, group)
 
 
-def fully_sharded(_: ProcessGroup, *, recipe: Recipe) -> Step:
+def fully_sharded(group: ProcessGroup, *, recipe: Recipe) -> Step:
     """Return a step by torch's stage 3."""
-    group, model = unwatched(), serial.fresh_model(recipe)
+    group, model = known(group), serial.fresh_model(recipe)
     mesh = DeviceMesh.from_group(group, "cpu")
     for part in [*model.blocks, model]:
         fully_shard(part, mesh=mesh)
