@@ -30,11 +30,13 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import share
+from dlsys_code.system.zero_clipping import clip_before_step
 from dlsys_code.system.zero_flat import Flat, flats_of
-from dlsys_code.world import compute
+from dlsys_code.world import compute, label
 
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 ReduceScatter = Callable[[Tensor, ProcessGroup], Tensor]
+MeanLoss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 StartGather = Callable[[Tensor, Tensor, ProcessGroup], Callable[[], object]]
 
 
@@ -51,19 +53,6 @@ def torch_start_gather(
     """Begin to write the (k,) of every rank into `rows`, (p, k); return what waits."""
     work = dist.all_gather_single(rows.view(-1), own, group=group, async_op=True)
     return work.wait
-
-
-@torch.no_grad()
-def clip_(gradients: Sequence[Tensor], group: ProcessGroup, max_norm: float) -> None:
-    """Shrink sharded gradients together to a norm of `max_norm` if theirs is larger.
-
-    The norm is over the shards of all ranks, as `clip_grad_norm_` takes it of whole
-    gradients.
-    """
-    square = torch.stack([g.square().sum() for g in gradients]).sum()  # ()
-    dist.all_reduce(square, group=group)
-    for g in gradients:
-        g.mul_((max_norm / (square.sqrt() + 1e-6)).clamp(max=1))
 
 
 class OptimizerShards:
@@ -88,13 +77,13 @@ class OptimizerShards:
         reduce_scatter: ReduceScatter = torch_reduce_scatter,
         start_gather: StartGather = torch_start_gather,
     ):
-        if not max_norm > 0:
-            raise ValueError(f"gradients cannot be clipped to a norm of {max_norm}")
-        self.model, self.group, self.max_norm = model, group, max_norm
+        self.model, self.group = model, group
         self.reduce_scatter, self.start_gather = reduce_scatter, start_gather
         self.flats = flats_of(model, units, group)
         self.shards = nn.ParameterList(flat.shard for flat in self.flats)
         self.optimizer = make_optimizer(self.shards)
+        if max_norm != inf:
+            clip_before_step(self.optimizer, group, max_norm)
         self.attach()
 
     def attach(self) -> None:
@@ -112,14 +101,13 @@ class OptimizerShards:
 
     def reduce(self, flat: Flat) -> None:
         """Turn the gradients of a unit into this rank's shard of their mean."""
-        mean = self.reduce_scatter(flat.take_gradients(), self.group)
+        with label(flat.name):
+            mean = self.reduce_scatter(flat.take_gradients(), self.group)
         mean /= self.group.size()
         flat.shard.grad = mean if flat.shard.grad is None else flat.shard.grad + mean
 
     def update(self) -> None:
-        """Clip, let the optimizer work on the shards, and share what it made."""
-        if self.max_norm < inf:
-            clip_([shard.grad for shard in self.shards], self.group, self.max_norm)
+        """Let the optimizer work on the shards, and share what it made."""
         with compute("optimizer"):
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -132,7 +120,8 @@ class OptimizerShards:
 
     def gather(self, flat: Flat) -> Callable[[], object]:
         """Begin to fill the weights of a unit from all shards; return what waits."""
-        return self.start_gather(flat.rows, flat.shard.detach(), self.group)
+        with label(flat.name):
+            return self.start_gather(flat.rows, flat.shard.detach(), self.group)
 
 
 def train(
@@ -142,10 +131,12 @@ def train(
     *,
     steps: int,
     shards: Callable[..., OptimizerShards] = OptimizerShards,
+    mean_loss: MeanLoss = serial.mean_loss,
 ) -> Iterator[float]:
     """Yield the loss of this rank's samples of each step; the batch's is their mean.
 
     As `average_gradients.train`.  shards: a stage, maybe with options of its own.
+    mean_loss: of a model, inputs and targets.
     """
     mine = share(recipe, group)
     model = serial.fresh_model(recipe)
@@ -154,7 +145,7 @@ def train(
     for step in range(steps):
         inputs, targets = serial.batch(recipe, text, step, mine)
         with compute("forward"):
-            loss = serial.mean_loss(model, inputs, targets)
+            loss = mean_loss(model, inputs, targets)
         value = serial.finite(loss, step)
         with compute("backward"):
             stage.backward(loss)

@@ -33,18 +33,26 @@ def joined(parts: Sequence[Tensor], p: int) -> Tensor:
 class Flat:
     """The learning weights of one unit of a model, laid in line.
 
-    unit: the module; the model, for weights that are in no unit.  rows: the memory of
-    the weights, (p, k).  shard: row r, in the same memory; this rank updates it.
+    unit: the module; the model, for weights that are in no unit.  name: in traces.
+    rows: the memory of the weights, (p, k).  shard: row r, in the same memory; this
+    rank updates it.
     """
 
-    def __init__(self, unit: nn.Module, weights: Sequence[Tensor], group: ProcessGroup):
+    def __init__(
+        self,
+        unit: nn.Module,
+        weights: Sequence[Tensor],
+        group: ProcessGroup,
+        *,
+        name: str = "unit",
+    ):
         dtypes = sorted({str(weight.dtype) for weight in weights})
         if len(dtypes) > 1:
             raise ValueError(
                 f"{len(weights)} weights of {' and '.join(dtypes)} in one unit "
                 "cannot be laid in one line"
             )
-        self.unit, self.weights = unit, list(weights)
+        self.unit, self.weights, self.name = unit, list(weights), name
         self.shapes = [weight.shape for weight in weights]
         self.rows = joined(self.weights, group.size())
         self.shard = nn.Parameter(self.rows[group.rank()])  # (k,)
@@ -86,9 +94,15 @@ def flats_of(
     """Return the flat weights of each unit, after those that are in no unit.
 
     Frozen weights are left out, and so is who has no others.
-    Errors: ValueError when a weight is in two units, or when those of one have several
-    dtypes.
+    Errors: ValueError when a weight is in two units, when those of one have several
+    dtypes, or when a unit is not a part of the model.
     """
+    parts = list(model.modules())
+    strangers = [i for i, unit in enumerate(units) if unit not in parts]
+    if strangers:
+        raise ValueError(
+            f"of {len(units)} units, {strangers} are not parts of the model"
+        )
     inside = [learning(unit) for unit in units]
     named = [id(weight) for weights in inside for weight in weights]
     if len(set(named)) < len(named):
@@ -98,7 +112,11 @@ def flats_of(
         )
     outside = [weight for weight in learning(model) if id(weight) not in named]
     owners = zip([model, *units], [outside, *inside], strict=True)
-    return [Flat(unit, weights, group) for unit, weights in owners if weights]
+    return [
+        Flat(unit, weights, group, name=f"unit {number}")
+        for number, (unit, weights) in enumerate(owners)
+        if weights
+    ]
 
 
 def learning(module: nn.Module) -> list[Tensor]:

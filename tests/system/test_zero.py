@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from math import inf
+from math import inf, nan
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from dlsys_code.introduction.serial import Recipe
 from dlsys_code.primitive import ring
 from dlsys_code.primitive.in_place import ring_all_gather_into_
 from dlsys_code.system import zero
+from dlsys_code.system.unit_spans import mark_passes
 from dlsys_code.system.zero import OptimizerShards
 from dlsys_code.system.zero_gradients import GradientShards
 from dlsys_code.system.zero_weights import WeightShards
@@ -223,15 +224,19 @@ def test_a_rank_holds_what_the_formula_says(world, text, p, stage):
 
 def most_gradients(how: Recipe, text: Tensor, stage: type) -> int:
     """The largest bytes of gradients seen when one of them has just come."""
-    watched, seen = Watched(how, text, stage), []
-    every = [*watched.model.parameters(), *watched.stage.shards]
+    group, model, seen, shards = dist.group.WORLD, serial.fresh_model(how), [], []
 
     def note(_: Tensor) -> None:
+        every = [*model.parameters(), *shards]
         seen.append(sum(w.grad.nbytes for w in every if w.grad is not None))
 
-    for weight in watched.model.parameters():
+    for weight in model.parameters():  # hooks run in order: before the stage reduces
         weight.register_post_accumulate_grad_hook(note)
-    watched.backward()
+    make = partial(serial.adamw, recipe=how)
+    made = stage(model, list(model.blocks), group, make_optimizer=make)
+    shards.extend(made.shards)
+    data = serial.batch(how, text, 0, share(how, group))
+    made.backward(serial.mean_loss(model, *data))
     return max(seen)
 
 
@@ -240,11 +245,13 @@ def test_stage_2_never_holds_the_whole_gradient(world, text):
     weights = serial.fresh_model(how).parameters()
     whole = sum(w.nbytes for w in weights)
     assert world(4)(most_gradients, how, text, OptimizerShards) == [whole] * 4
-    shards = units_of(how, 4)
-    for most in world(4)(most_gradients, how, text, GradientShards):
-        # Its shard, and the whole of what is in no block: the embedding comes last.
-        assert most <= 8 * (sum(shards[1:]) + 4 * shards[0])
-        assert most < whole
+    blocks = [block.parameters() for block in serial.fresh_model(how).blocks]
+    inside = 8 * sum(w.numel() for weights in blocks for w in weights)
+    _, *shards = units_of(how, 4)
+    # Shards of the blocks, and the whole of what is in none: the embedding comes last.
+    most = 8 * sum(shards) + whole - inside
+    assert world(4)(most_gradients, how, text, GradientShards) == [most] * 4
+    assert most < whole
 
 
 # ------------------------------------------------------------ awkward models
@@ -382,6 +389,31 @@ def test_of_the_weights_three_units_are_there(world, text):
     assert world(3)(most_weights, recipe(), text) == [expected] * 3
 
 
+def marked_step(how: Recipe, text: Tensor) -> None:
+    watched = Watched(how, text, WeightShards)
+    mark_passes(watched.model.blocks, first=1)  # unit 0 is what is in no block
+    watched.backward()
+    watched.stage.step()
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_the_next_gather_begins_before_the_unit_in_use_has_computed(world, text, p):
+    trace = world(p).trace(marked_step, recipe(), text)
+    for r in range(p):
+        events = [e for e in trace.events if e.rank == r]
+        span = {e.op: e for e in events if e.kind == "compute"}
+        gathers = [(e.label, e) for e in events if e.op.startswith("all_gather")]
+        order = [f"unit {i}" for i in (0, 1, 2, 3, 0, 3, 2, 1)]
+        assert [name for name, _ in gathers] == order
+        begun = [e.start_s for _, e in gathers]
+        for i in (1, 2):  # forward: the gather of i + 1, once i - 1 is over
+            assert begun[i + 1] < span[f"forward {i}"].start_s
+            assert i == 1 or begun[i + 1] > span[f"forward {i - 1}"].end_s
+        for i in (3, 2):  # backward: the gather of i - 1, once i + 1 is over
+            assert begun[9 - i] < span[f"backward {i}"].start_s
+            assert i == 3 or begun[9 - i] > span[f"backward {i + 1}"].start_s
+
+
 def without_gradients(how: Recipe, text: Tensor) -> tuple[float, int]:
     watched = Watched(how, text, WeightShards)
     with torch.no_grad():
@@ -450,12 +482,16 @@ def test_reading_a_weight_outside_its_pass_is_an_error(world):
 def refused(case: str) -> None:
     model, norm = odd_model(), inf
     units = list(model.blocks)
-    if case == "twice":
+    if case == "stranger":
+        units[1] = nn.Linear(5, 5)
+    elif case == "twice":
         units.append(units[0])
     elif case == "dtypes":
         model.blocks[2].idle.data = torch.ones(())
-    else:
+    elif case == "norm":
         norm = 0.0
+    else:
+        norm = nan
     OptimizerShards(model, units, dist.group.WORLD, make_optimizer=adamw, max_norm=norm)
 
 
@@ -464,7 +500,9 @@ def refused(case: str) -> None:
     [
         ("twice", "4 units name 8 weights, but only 6 different ones: each belongs"),
         ("dtypes", "3 weights of torch.float32 and torch.float64 in one unit cannot"),
+        ("stranger", "of 3 units, [1] are not parts of the model"),
         ("norm", "gradients cannot be clipped to a norm of 0.0"),
+        ("nan", "gradients cannot be clipped to a norm of nan"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(world, case, complaint):
