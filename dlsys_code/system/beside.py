@@ -55,8 +55,8 @@ def race(contenders: Mapping[str, Contender], *, rounds: int, seed: int = 0) -> 
         raise ValueError(
             f"{rounds} rounds of {len(contenders)} contenders: a race has two of each"
         )
-    group = dist.new_group()  # of the default kind, then without the watch
-    plain = getattr(group, "inner", group)
+    watched = hasattr(dist.group.WORLD, "inner")
+    plain = dist.new_group(backend="gloo" if watched else None)
     steps = {name: make(plain) for name, make in contenders.items()}
     seconds = {name: [] for name in steps}
     order = random.Random(seed)
