@@ -20,24 +20,21 @@ models", MLSys 2023, section 4.2.2.
 from collections.abc import Iterator
 from functools import partial
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
-from dlsys_code.introduction.average_gradients import torch_sum
 from dlsys_code.primitive.adjoint import Collective, with_adjoint
 from dlsys_code.system import tensor_parallel
 from dlsys_code.system.tensor_parallel import Ends
-from dlsys_code.system.tensor_parallel_shares import check, cut_dimension
+from dlsys_code.system.tensor_parallel_copies import held_by_several, sum_parts
+from dlsys_code.system.tensor_parallel_shares import check
 
 
 def gather_tokens(x: Tensor, group: ProcessGroup) -> Tensor:
     """Return the tokens of all ranks, (b, T, h).  x: (b, T / p, h)."""
-    mine = x.transpose(
-        0, 1
-    ).contiguous()  # (T / p, b, h): tokens of a rank in one piece
+    mine = x.transpose(0, 1).contiguous()  # (T / p, b, h): a rank's are in one piece
     every = mine.new_empty(group.size() * len(mine), *mine.shape[1:])
     dist.all_gather_single(every, mine, group=group)
     return every.transpose(0, 1).contiguous()
@@ -76,18 +73,12 @@ def sharded(
     )
 
 
-@torch.no_grad()
-def sum_gains(
-    model: nn.Module, tp: ProcessGroup, *, all_reduce: Collective = torch_sum
-) -> None:
+def sum_gains(model: nn.Module, tp: ProcessGroup) -> None:
     """Add up the gradients of what is not cut: on each rank T / p tokens made them.
 
-    Once per step, after the last micro-batch: all of them in one call.
+    Once per step, after the last micro-batch, with those of copied heads in one call.
     """
-    gains = [w for name, w in model.named_parameters() if cut_dimension(name) is None]
-    total = all_reduce(torch.cat([w.grad for w in gains]), tp)
-    for gain, part in zip(gains, total.split([len(w) for w in gains]), strict=True):
-        gain.grad = part.clone()
+    sum_parts(held_by_several(model, tp.size()), model, tp)
 
 
 def train(

@@ -18,6 +18,7 @@ models", MLSys 2023, section 4 and Table 2.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dlsys_code.introduction.activations import fused, norm_elements
 from dlsys_code.introduction.gpt import GPTConfig
@@ -57,6 +58,8 @@ def block_elements(
     batch: samples of T tokens.  how: `tensor`, `sequence` or `regathered`.  composed:
     as in `activations`.
     """
+    heads = max(config.key_value_heads, p)  # copied where there are fewer than ranks
+    config = replace(config, key_value_heads=heads)
     norm = norm_elements(config, composed=composed)
     token = fused(config, T) + 4 * config.hidden + 2 * how(p, norm, config.width)
     return batch * T * token // p

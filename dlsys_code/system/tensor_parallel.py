@@ -29,6 +29,7 @@ from torch.distributed import ProcessGroup
 from dlsys_code.introduction import gpt, serial
 from dlsys_code.introduction.average_gradients import torch_sum
 from dlsys_code.primitive.adjoint import Collective, identity, with_adjoint
+from dlsys_code.system.tensor_parallel_copies import sum_copies
 from dlsys_code.system.tensor_parallel_shares import cut
 from dlsys_code.system.tensor_parallel_vocabulary import cross_entropy, own_rows
 from dlsys_code.world import compute
@@ -114,10 +115,6 @@ def mean_loss(model: TensorParallelGPT, inputs: Tensor, targets: Tensor) -> Tens
     return cross_entropy(model(inputs), targets, model.tp)
 
 
-def nothing(model: nn.Module, tp: ProcessGroup) -> None:
-    """Leave the gradients as they are: every rank has those of its share."""
-
-
 def train(
     recipe: serial.Recipe,
     text: Tensor,
@@ -125,7 +122,7 @@ def train(
     *,
     steps: int,
     ends: MakeEnds = replicated,
-    complete: Callable[[nn.Module, ProcessGroup], None] = nothing,
+    complete: Callable[[nn.Module, ProcessGroup], None] = sum_copies,
 ) -> Iterator[float]:
     """Yield the loss of each step, the same on every rank and in `serial.train`.
 

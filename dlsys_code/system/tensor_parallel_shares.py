@@ -10,8 +10,9 @@ A transposed, so that the first cuts dimension 0 of its weight::
     by rows      out, down             inputs are what this rank's heads or units give
     not cut      the gains of norms    alike on every rank
 
-The query heads of a rank are those that use its key-value heads.  Cutting sends
-nothing; putting a matrix together again is one all-gather of its n bytes.
+The query heads of a rank are those that use its key-value heads.  Where there are fewer
+of these than ranks, p = c g, each is on c neighbours: `tensor_parallel_copies`.
+Cutting sends nothing; putting a matrix together again is one all-gather of its bytes.
 
 Source: M. Shoeybi et al., "Megatron-LM: training multi-billion parameter language
 models using model parallelism", arXiv:1909.08053 (2019), section 3.
@@ -37,9 +38,10 @@ def check(config: GPTConfig, p: int, *, sequence: int = 0) -> None:
 
     sequence: tokens T, where they are shared too.
     """
+    shared_heads = config.key_value_heads
     sizes = {
         "heads": config.heads,
-        "key-value heads": config.key_value_heads,
+        "key-value heads": 0 if p % shared_heads == 0 else shared_heads,  # 0: by copies
         "hidden units": config.hidden,
         "words": config.vocabulary,
         "tokens": sequence,
@@ -57,12 +59,19 @@ def cut_dimension(name: str) -> int | None:
     return CUT.get(name.split(".")[-2])
 
 
-def share(name: str, whole: Tensor, tp: ProcessGroup) -> Tensor:
-    """Return this rank's part of a parameter, or of its gradient, as a view."""
-    dimension = cut_dimension(name)
-    if dimension is None:
-        return whole
-    return whole.chunk(tp.size(), dimension)[tp.rank()]
+def different_parts(name: str, config: GPTConfig, p: int) -> int:
+    """Return into how many parts n a parameter is cut, each on p / n neighbours."""
+    if cut_dimension(name) is None:
+        return 1
+    of_heads = name.endswith(("key.weight", "value.weight"))
+    return min(p, config.key_value_heads) if of_heads else p
+
+
+def share(name: str, model: GPT, tp: ProcessGroup) -> Tensor:
+    """Return this rank's part of a parameter of the whole model, as a view."""
+    n = different_parts(name, model.config, tp.size())
+    parts = model.get_parameter(name).chunk(n, cut_dimension(name) or 0)
+    return parts[tp.rank() * n // tp.size()]
 
 
 @torch.no_grad()
@@ -75,7 +84,7 @@ def cut(model: GPT, tp: ProcessGroup) -> GPT:
     mine = deepcopy(model)  # tied weights stay tied
     mine.zero_grad()
     for name, weight in mine.named_parameters():
-        weight.data = share(name, weight, tp).clone()
+        weight.data = share(name, model, tp).clone()
     return mine
 
 
@@ -84,22 +93,29 @@ def whole(
     part: Tensor,
     tp: ProcessGroup,
     *,
+    config: GPTConfig,
     all_gather: Collective = ring.all_gather,
 ) -> Tensor:
     """Return a parameter, or its gradient, put together from the parts of all ranks."""
-    dimension = cut_dimension(name)
-    if dimension is None:
+    n = different_parts(name, config, tp.size())
+    if n == 1:
         return part
-    parts = all_gather(part.flatten(), tp)  # (p, k)
-    return torch.cat([x.view(part.shape) for x in parts], dimension)
+    parts = all_gather(part.flatten(), tp)[:: tp.size() // n]  # (n, k)
+    return torch.cat([x.view(part.shape) for x in parts], cut_dimension(name))
 
 
 @torch.no_grad()
 def whole_weights(model: nn.Module, tp: ProcessGroup) -> dict[str, Tensor]:
     """Return all parameters of the model that was cut, by name."""
-    return {name: whole(name, x, tp) for name, x in model.named_parameters()}
+    return {
+        name: whole(name, x, tp, config=model.config)
+        for name, x in model.named_parameters()
+    }
 
 
 def whole_gradients(model: nn.Module, tp: ProcessGroup) -> dict[str, Tensor]:
     """Return the gradients of all parameters of the model that was cut, by name."""
-    return {name: whole(name, x.grad, tp) for name, x in model.named_parameters()}
+    return {
+        name: whole(name, x.grad, tp, config=model.config)
+        for name, x in model.named_parameters()
+    }

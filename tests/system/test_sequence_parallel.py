@@ -1,24 +1,22 @@
 """Tokens shared between branches: what is kept is the formula, to the last element."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.activations import block_elements
 from dlsys_code.introduction.classic import GPT3, block_bytes
 from dlsys_code.introduction.gpt import GPT, GPTConfig, rotations
-from dlsys_code.introduction.memory import watch
-from dlsys_code.primitive import ring
 from dlsys_code.system import sequence_parallel as sequence
 from dlsys_code.system import sequence_parallel_activations as kept
 from dlsys_code.system import tensor_parallel as tensor
 from dlsys_code.system import tensor_parallel_shares as shares
+from dlsys_code.system.sequence_parallel_kept import by_ring, kept_bytes
 from dlsys_code.system.sequence_parallel_regather import Regather
 
 SIZES = dict(vocabulary=24, width=48, heads=24, key_value_heads=12, hidden=36)
@@ -32,59 +30,23 @@ def samples() -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def gather_by_ring(x: Tensor, group: ProcessGroup) -> Tensor:
-    parts = ring.all_gather(x.flatten(), group)  # (p, k)
-    return torch.cat([part.view(x.shape) for part in parts], 1)
-
-
-def sum_by_ring(x: Tensor, group: ProcessGroup) -> Tensor:
-    parts = x.chunk(group.size(), 1)
-    chunks = torch.stack([part.flatten() for part in parts])  # (p, k)
-    return ring.reduce_scatter(chunks, group).view(parts[0].shape)
-
-
-def by_ring(
-    layers: int, way: str
+def model_by_ring(
+    way: str,
 ) -> tuple[tensor.TensorParallelGPT, AbstractContextManager]:
-    """A model whose blocks talk by the ring, and the context of its forward pass."""
-    again = Regather(gather_by_ring)
-    tokens = partial(sequence.sharded, reduce_scatter=sum_by_ring)
-    ends = {
-        "tensor": partial(tensor.replicated, all_reduce=ring.all_reduce),
-        "sequence": partial(tokens, all_gather=gather_by_ring),
-        "regathered": partial(tokens, all_gather=again),
-    }[way]
-    whole = GPT(GPTConfig(layers=layers, **SIZES)).double()
-    model = tensor.TensorParallelGPT(whole, dist.group.WORLD, ends=ends)
-    return model, again.keeping() if way == "regathered" else nullcontext()
+    """A model of three blocks that talk by the ring; the context of its forward."""
+    ends, keeping = by_ring(way)
+    whole = GPT(GPTConfig(layers=3, **SIZES)).double()
+    return tensor.TensorParallelGPT(whole, dist.group.WORLD, ends=ends), keeping
 
 
-def through_blocks(model: tensor.TensorParallelGPT, way: str) -> Tensor:
+def forward_and_backward(way: str) -> None:
+    model, keeping = model_by_ring(way)
     mine = T if way == "tensor" else T // dist.get_world_size()
     x = torch.ones(B, mine, 48, dtype=torch.float64, requires_grad=True)
-    cosine, sine = rotations(T, model.config, x)
-    for block in model.blocks:
-        x = block(x, cosine, sine)
-    return x
-
-
-def live_after_forward(layers: int, way: str) -> int:
-    """The bytes that the blocks of this rank keep, their rotations and output too.
-
-    By the ring: gloo's own threads let go of a collective's tensors a little later.
-    """
-    model, keeping = by_ring(layers, way)
-    with watch(model) as memory, keeping:
-        x = through_blocks(model, way)
-        live = memory.now.total - memory.now.weights
-    del x
-    return live
-
-
-def forward_and_backward(layers: int, way: str) -> None:
-    model, keeping = by_ring(layers, way)
     with keeping:
-        x = through_blocks(model, way)
+        cosine, sine = rotations(T, model.config, x)
+        for block in model.blocks:
+            x = block(x, cosine, sine)
     x.sum().backward()
 
 
@@ -92,19 +54,16 @@ def forward_and_backward(layers: int, way: str) -> None:
 def test_the_wire_carries_no_more_than_under_tensor_parallelism(world, p):
     round_bytes = (p - 1) * B * T * 48 * 8 // p  # of one all-gather or reduce-scatter
     for way, rounds in {"tensor": 8, "sequence": 8, "regathered": 10}.items():
-        sent = world(p).trace(forward_and_backward, 3, way).bytes_sent()
+        sent = world(p).trace(forward_and_backward, way).bytes_sent()
         assert sent == [3 * rounds * round_bytes] * p
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("p", [1, 2, 3, 4])
-def test_a_block_keeps_what_the_formula_says(world, p, way):
-    config = GPTConfig(layers=1, **SIZES)
-    expected = kept.block_elements(config, B, T, p=p, how=WAYS[way], composed=True)
-    one, three = (world(p)(live_after_forward, n, way) for n in (1, 3))
-    assert [many - few for few, many in zip(one, three, strict=True)] == [
-        2 * 8 * expected
-    ] * p
+@pytest.mark.parametrize(("p", "g"), [(1, 12), (2, 12), (3, 12), (4, 12), (4, 2)])
+def test_blocks_keep_what_the_formula_says(world, p, g, way):
+    config = GPTConfig(layers=2, **SIZES | {"key_value_heads": g})
+    block = kept.block_elements(config, B, T, p=p, how=WAYS[way], composed=True)
+    assert world(p)(kept_bytes, config, B, T, way) == [2 * 4 * block] * p
 
 
 def regathered_gradients() -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ CONFIG = GPTConfig(
     vocabulary=24, width=48, layers=2, heads=24, key_value_heads=12, hidden=36
 )
 WAYS = {
-    "tensor": (tensor.replicated, all_tokens, tensor.nothing),
+    "tensor": (tensor.replicated, all_tokens, tensor.sum_copies),
     "sequence": (sequence.sharded, own_tokens, sequence.sum_gains),
 }
 RATE = 0.25
