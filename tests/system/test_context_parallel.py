@@ -15,11 +15,15 @@ from dlsys_code.system.context_parallel import (
     Layout,
     contiguous,
     seen,
+    tile_of,
     whole,
     work,
     zigzag,
 )
-from dlsys_code.system.ring_attention import ring_attention, tile_of
+from dlsys_code.system.gathered_attention import gathered_attention
+from dlsys_code.system.online_softmax import written_out
+from dlsys_code.system.online_softmax_fused import fused
+from dlsys_code.system.ring_attention import ring_attention
 from dlsys_code.system.ulysses import ulysses_attention
 from dlsys_code.world import Trace
 
@@ -84,7 +88,17 @@ def check_parallel(
 @pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
 @pytest.mark.parametrize("heads", [(5, 5), (6, 2), (3, 1)])
 def test_the_ring_is_one_process(world, p, causal, layout, heads):
-    attention = partial(ring_attention, causal=causal)
+    for kernel in (written_out, fused):
+        attention = partial(ring_attention, causal=causal, kernel=kernel)
+        check_parallel(world, p, attention, (2, *heads, 6 * p, 7), layout, causal)
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
+@pytest.mark.parametrize("heads", [(5, 5), (6, 2), (3, 1)])
+def test_gathered_keys_are_one_process(world, p, causal, layout, heads):
+    attention = partial(gathered_attention, causal=causal)
     check_parallel(world, p, attention, (2, *heads, 6 * p, 7), layout, causal)
 
 
