@@ -20,15 +20,11 @@ from dlsys_code.system.beside import Times, race, ratio
 from dlsys_code.system.context_parallel_beside import contenders
 from dlsys_code.world import World
 
-ROUNDS = 4
+ROUNDS = 12
+WIDE = GPTConfig(width=384, heads=12, key_value_heads=4, hidden=1024, layers=2)
 RECIPES = {
-    "small, T =   512": Recipe(batch=1, sequence=512),
-    "small, T = 2,048": Recipe(batch=1, sequence=2048, model=GPTConfig(layers=2)),
-    "wide,  T =   512": Recipe(
-        batch=1,
-        sequence=512,
-        model=GPTConfig(width=384, heads=12, key_value_heads=4, hidden=1024, layers=2),
-    ),
+    "small, T = 1,024": Recipe(batch=1, sequence=1024),
+    "wide,  T =   512": Recipe(batch=1, sequence=512, model=WIDE),
 }
 
 

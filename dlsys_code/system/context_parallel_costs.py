@@ -9,11 +9,14 @@ bytes of one head on one rank, a query heads and g key-value heads::
                                               G = lcm(g, p) after repeating
 
 n itself falls with p, so that the ring's bytes hardly change with p and those of
-Ulysses fall.  Of one token of one layer a rank keeps, in elements, besides what is not
-attention::
+Ulysses fall.  For the backward pass a rank keeps of each of its T/p tokens, in elements
+of one layer::
 
-    ring       2 h + 2 g d + a                as the fused kernel of one process
-    gathered   2 h + 2 p g d + a, about       all keys and values
+    ring       2 h + 2 g d + a       as one process does with the fused kernel
+    gathered   3 h + 2 p g d + a     all keys and values, and the result in two parts;
+                                     also a mask of (2 p + 1) (T / 2 p)^2
+    Ulysses    3 h + 2 G d + a       the result before and after the second swap; also
+                                     2 T places
 
 Sources: H. Liu, M. Zaharia and P. Abbeel, "Ring attention with blockwise transformers
 for near-infinite context", ICLR 2024; S. A. Jacobs et al., "DeepSpeed Ulysses: system
@@ -23,6 +26,9 @@ arXiv:2309.14509 (2023).
 
 from dataclasses import dataclass
 from math import lcm
+
+from dlsys_code.introduction.activations import Kept, fused
+from dlsys_code.introduction.gpt import GPTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +72,35 @@ def ulysses_bytes(sizes: Sequence, p: int) -> int:
         raise ValueError(f"{sizes.heads} heads cannot be shared by {p} ranks")
     heads = sizes.heads + lcm(sizes.key_value_heads, p)
     return 4 * heads * sizes.head_bytes(p) // p * (p - 1)
+
+
+def ring_kept(p: int) -> Kept:
+    """Return the elements that `ring_attention` keeps of one token: as one process."""
+    return fused
+
+
+def gathered_kept(p: int) -> Kept:
+    """Return the elements that `gathered_attention` keeps of one token, but for masks.
+
+    They are of `activations.activation_bytes`, for T/p tokens.
+    """
+
+    def kept(config: GPTConfig, sequence: int) -> int:
+        more = 2 * (p - 1) * config.key_value_heads * config.head_width
+        return fused(config, sequence) + config.width + more
+
+    return kept
+
+
+def ulysses_kept(p: int) -> Kept:
+    """Return the elements that `ulysses_attention` keeps of one token, but for places.
+
+    They are of `activations.activation_bytes`, for T/p tokens.
+    """
+
+    def kept(config: GPTConfig, sequence: int) -> int:
+        g = config.key_value_heads
+        repeated = 2 * (lcm(g, p) - g) * config.head_width
+        return fused(config, sequence) + config.width + repeated
+
+    return kept

@@ -59,7 +59,9 @@ def gathered_attention(
     mask = seen(mine, torch.arange(T), causal=causal)  # (T/p, T)
     early, late = (
         masked(queries, k, v, mask=part)
-        for queries, part in zip(q.tensor_split(2, 2), mask.tensor_split(2), strict=True)
+        for queries, part in zip(
+            q.tensor_split(2, 2), mask.tensor_split(2), strict=True
+        )
     )
     return torch.cat((early, late), 2)
 
