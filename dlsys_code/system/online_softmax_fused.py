@@ -30,7 +30,8 @@ def collect(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor) -> Collected:
     if not mask.numel():
         return nothing(q)
     heads = q.flatten(1, 2), k.squeeze(2), v.squeeze(2)
-    out, log_sum = FORWARD(*heads, attn_mask=additive(mask, q))
+    causal, added = meaning(mask, q)
+    out, log_sum = FORWARD(*heads, 0.0, causal, attn_mask=added)
     log_sum = log_sum.masked_fill(~mask.any(1), -torch.inf)  # (b, a, m)
     return Collected(out.view_as(q), log_sum.unsqueeze(-1).view_as(q[..., :1]))
 
@@ -42,19 +43,21 @@ def gradients(
     if not mask.numel():
         return torch.zeros_like(above.q), torch.zeros_like(k), torch.zeros_like(v)
     q, out, log_sum, out_gradient = (x.flatten(1, 2) for x in above)
-    dq, dk, dv = BACKWARD(
-        *(out_gradient, q, k.squeeze(2), v.squeeze(2), out, log_sum.squeeze(-1)),
-        *(0.0, False),  # no dropout; what is causal the mask says
-        attn_mask=additive(mask, q),
-    )
+    causal, added = meaning(mask, q)
+    heads = out_gradient, q, k.squeeze(2), v.squeeze(2), out, log_sum.squeeze(-1)
+    dq, dk, dv = BACKWARD(*heads, 0.0, causal, attn_mask=added)  # no dropout
     return dq.view_as(above.q), dk.view_as(k), dv.view_as(v)
 
 
-def additive(mask: Tensor, like: Tensor) -> Tensor | None:
-    """Return what the kernel adds to the scores; None for nothing."""
+def meaning(mask: Tensor, like: Tensor) -> tuple[bool, Tensor | None]:
+    """Return whether the kernel can leave out the upper triangle, or what it adds."""
     if mask.all():
-        return None
-    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)
+        return False, None
+    if torch.equal(mask, torch.ones_like(mask).tril()):
+        return True, None
+    return False, torch.zeros_like(mask, dtype=like.dtype).masked_fill(
+        ~mask, -torch.inf
+    )
 
 
 fused = Kernel(collect, gradients)
