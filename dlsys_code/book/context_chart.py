@@ -79,7 +79,7 @@ def amounts(
             _frame(axes, title, table, x_label, y_label)
             for (row, column), n in _cells(table):
                 shade = (*matplotlib.colors.to_rgb(BLUE), 0.05 + 0.75 * n / most)
-                dark = n > 0.6 * most
+                dark = n > 0.7 * most
                 _cell(axes, row, column, shade, str(n), PAPER if dark else INK)
             for row, total in enumerate(table.sum(1).tolist()):
                 _write(axes, table.size(1) + 0.6, row + 0.5, f"Σ {total}", INK)
@@ -133,6 +133,7 @@ def _cells(table: Tensor) -> list[tuple[tuple[int, int], int]]:
 def _frame(axes: Axes, title: str, table: Tensor, x_label: str, y_label: str) -> None:
     rows, columns = table.shape
     axes.set_title(title, fontsize=9)
+    axes.set_facecolor(PAPER)
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
     axes.set_xlabel(x_label, fontsize=8)
     axes.set_ylabel(y_label, fontsize=8)
