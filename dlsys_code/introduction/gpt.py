@@ -87,14 +87,19 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return weights @ v  # (b, a, T, d)
 
 
-def rotations(T: int, config: GPTConfig, like: Tensor) -> tuple[Tensor, Tensor]:
+def rotations(
+    T: int, config: GPTConfig, like: Tensor, *, positions: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of the angle by which position t turns each pair.
 
+    positions: (T,), where they are not 0 to T - 1.
     Both have shape (T, d), in the dtype and on the device of `like`.
     """
     d = config.head_width
     rates = config.rotary_base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
-    angles = torch.outer(torch.arange(T, dtype=torch.float64), rates)  # (T, d/2)
+    if positions is None:
+        positions = torch.arange(T)
+    angles = torch.outer(positions.double(), rates)  # (T, d/2)
     angles = torch.cat((angles, angles), dim=-1)  # (T, d)
     return angles.cos().to(like), angles.sin().to(like)
 
@@ -187,10 +192,13 @@ class GPT(nn.Module):
             self.head.weight = self.embed.weight
         initialise_(self, seed)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the logits of every next token, (b, T, V).  tokens: (b, T)."""
+    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Return the logits of every next token, (b, T, V).  tokens: (b, T).
+
+        positions: (T,), of the tokens in their sequence, where not 0 to T - 1.
+        """
         x = self.embed(tokens)  # (b, T, h)
-        cosine, sine = rotations(tokens.size(1), self.config, x)
+        cosine, sine = rotations(tokens.size(1), self.config, x, positions=positions)
         for block in self.blocks:
             x = block(x, cosine, sine)
         return self.head(self.norm(x))  # (b, T, V)

@@ -17,6 +17,7 @@ herd of models", arXiv:2407.21783 (2024), section 3.3.2, for the 2 p pieces.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +77,38 @@ def work(T: int, p: int, layout: Layout) -> Tensor:
         for r in range(p)
     ]
     return torch.tensor(pairs)
+
+
+def busiest(T: int, p: int, layout: Layout) -> int:
+    """Return how many pairs are computed in turn when every step waits for all ranks.
+
+    `zigzag` needs T (T + 1)/(2 p), an equal share of the work; `contiguous`, with t =
+    T/p, needs t (t + 1)/2 + (p - 1) t^2, about 2 - 1/p times as many.
+    """
+    return int(work(T, p, layout).amax(0).sum())
+
+
+class Tile(NamedTuple):
+    """The part of a block's scores that has to be computed, and what counts in it."""
+
+    rows: slice
+    keys: slice
+    mask: Tensor
+
+
+def tile_of(mask: Tensor) -> Tile:
+    """Return the smallest rectangle that holds all of a mask (queries, keys).
+
+    A block of the future is empty; under `zigzag` half of every foreign block is left.
+    """
+    rows, keys = span(mask.any(1)), span(mask.any(0))
+    return Tile(rows, keys, mask[rows, keys])
+
+
+def span(used: Tensor) -> slice:
+    """Return the slice from the first true value to the last; empty without one."""
+    where = used.nonzero().flatten().tolist()
+    return slice(where[0], where[-1] + 1) if where else slice(0, 0)
 
 
 def check_fit(q: Tensor, k: Tensor, v: Tensor) -> None:

@@ -18,6 +18,7 @@ arXiv:1805.02867 (2018); T. Dao et al., "FlashAttention: fast and memory-efficie
 attention with IO-awareness", NeurIPS 2022.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -70,9 +71,9 @@ class Upstream(NamedTuple):
     """What backward knows of the queries."""
 
     q: Tensor  # (..., T, d)
+    out: Tensor  # (..., T, d), of all blocks
     log_sum: Tensor  # (..., T, 1), over all blocks
     out_gradient: Tensor  # (..., T, d)
-    inner: Tensor  # (..., T, 1), do . o
 
     def rows(self, some: slice) -> "Upstream":
         """Return the same of some of the queries."""
@@ -84,6 +85,17 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return one block's share of dq, and dk and dv as far as these queries ask."""
     weights = (scores_of(above.q, k, mask) - above.log_sum).exp()  # (..., m, n)
-    ds = weights * (above.out_gradient @ v.mT - above.inner)
+    inner = (above.out_gradient * above.out).sum(-1, keepdim=True)  # do . o
+    ds = weights * (above.out_gradient @ v.mT - inner)
     ds = ds * above.q.size(-1) ** -0.5
     return ds @ k, ds.mT @ above.q, weights.mT @ above.out_gradient
+
+
+class Kernel(NamedTuple):
+    """How to work on one block: a `collect` and its `gradients`."""
+
+    collect: Callable[..., Collected]
+    gradients: Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+written_out = Kernel(collect, gradients)

@@ -13,8 +13,7 @@ For n bytes of k and v together on one rank, each rank sends::
 
 The moves cost no time where computing on a block takes longer than moving it: work per
 step falls with (T/p)^2, bytes with T/p only.  Many short steps lose.  Grouped-query
-heads make n smaller.  Starting both ways at once is a promise for the CPU: see
-`start_send`.
+heads make n smaller.
 
 Source: H. Liu, M. Zaharia and P. Abbeel, "Ring attention with blockwise transformers
 for near-infinite context", ICLR 2024.
@@ -22,17 +21,29 @@ for near-infinite context", ICLR 2024.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.distributed import ProcessGroup
 
-from dlsys_code.system import online_softmax
-from dlsys_code.system.context_parallel import Layout, check_fit, seen, zigzag
+from dlsys_code.system.context_parallel import (
+    Layout,
+    Tile,
+    check_fit,
+    seen,
+    tile_of,
+    zigzag,
+)
+from dlsys_code.system.online_softmax import (
+    Kernel,
+    Upstream,
+    merge_,
+    nothing,
+    written_out,
+)
 from dlsys_code.world import compute
-from dlsys_code.world.point_to_point import start_receive_, start_send
 
 
 def ring_attention(
@@ -43,11 +54,13 @@ def ring_attention(
     group: ProcessGroup,
     layout: Layout = zigzag,
     causal: bool = True,
+    kernel: Kernel = written_out,
 ) -> Tensor:
     """Return what this rank's queries collect from the tokens of all ranks.
 
     q: (b, a, T/p, d).  k, v: (b, g, T/p, d), alike on every rank.  layout: which tokens
-    these are.  Returns (b, a, T/p, d).  Losses summed, as in `adjoint`.
+    these are.  kernel: what works on a block.  Returns (b, a, T/p, d).  Losses summed,
+    as in `adjoint`.
     Errors: ValueError, before any message, for heads or tokens that cannot be shared.
     """
     check_fit(q, k, v)
@@ -56,7 +69,7 @@ def ring_attention(
     tiles = [tile_of(seen(held[r], keys, causal=causal)) for keys in held]
     q = q.unflatten(1, (k.size(1), -1))  # (b, g, a/g, T/p, d)
     kv = torch.stack((k, v)).unsqueeze(3)  # (2, b, g, 1, T/p, d)
-    return Ring.apply(q, kv, tiles, group).flatten(1, 2)  # (b, a, T/p, d)
+    return Ring.apply(q, kv, tiles, group, kernel).flatten(1, 2)  # (b, a, T/p, d)
 
 
 class Ring(torch.autograd.Function):
@@ -67,19 +80,20 @@ class Ring(torch.autograd.Function):
         ctx: FunctionCtx,
         q: Tensor,
         kv: Tensor,
-        tiles: Sequence["Tile"],
+        tiles: Sequence[Tile],
         group: ProcessGroup,
+        kernel: Kernel,
     ) -> Tensor:
         """Collect from every block; keep the output and the logarithm of the sums."""
-        total = online_softmax.nothing(q)
+        total = nothing(q)
         for source, block in travelling(kv, group):
             rows, keys, mask = tiles[source]
             with compute("attention"):
                 k, v = block[..., keys, :]
-                more = online_softmax.collect(q[..., rows, :], k, v, mask=mask)
-                online_softmax.merge_(total.rows(rows), more)
+                more = kernel.collect(q[..., rows, :], k, v, mask=mask)
+                merge_(total.rows(rows), more)
         ctx.save_for_backward(q, kv, *total)
-        ctx.tiles, ctx.group = tiles, group
+        ctx.tiles, ctx.group, ctx.kernel = tiles, group, kernel
         return total.out
 
     @staticmethod
@@ -87,19 +101,18 @@ class Ring(torch.autograd.Function):
     def backward(ctx: FunctionCtx, out_gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Send the blocks round again, and their gradients after them."""
         q, kv, out, log_sum = ctx.saved_tensors
-        inner = (out_gradient * out).sum(-1, keepdim=True)
-        above = online_softmax.Upstream(q, log_sum, out_gradient, inner)
+        above = Upstream(q, out, log_sum, out_gradient)
         dq, arrived = torch.zeros_like(q), partial(torch.zeros_like, kv)
         for source, block in travelling(kv, ctx.group):
             rows, keys, mask = ctx.tiles[source]
             with compute("gradients"):
                 k, v = block[..., keys, :]
-                more = online_softmax.gradients(above.rows(rows), k, v, mask=mask)
+                more = ctx.kernel.gradients(above.rows(rows), k, v, mask=mask)
                 dq[..., rows, :] += more[0]
             dkv = arrived()  # of this block, from the ranks that had it before
             dkv[..., keys, :] += torch.stack(more[1:]).sum(3, keepdim=True)
             arrived = start_shift(dkv, ctx.group)
-        return dq, arrived(), None, None
+        return dq, arrived(), None, None, None
 
 
 def travelling(block: Tensor, group: ProcessGroup) -> Iterator[tuple[int, Tensor]]:
@@ -125,10 +138,11 @@ def start_shift(x: Tensor, group: ProcessGroup) -> Callable[[], Tensor]:
         return lambda: x  # its own neighbour
     outgoing = x.contiguous()
     arrived = torch.empty_like(outgoing)
-    under_way = [
-        start_receive_(arrived, group, source=(r - 1) % p),
-        start_send(outgoing, group, to=(r + 1) % p),
+    both = [
+        dist.P2POp(dist.irecv, arrived, group=group, group_peer=(r - 1) % p),
+        dist.P2POp(dist.isend, outgoing, group=group, group_peer=(r + 1) % p),
     ]
+    under_way = dist.batch_isend_irecv(both)
 
     def wait() -> Tensor:
         for work in under_way:
@@ -136,26 +150,3 @@ def start_shift(x: Tensor, group: ProcessGroup) -> Callable[[], Tensor]:
         return arrived
 
     return wait
-
-
-class Tile(NamedTuple):
-    """The part of a block's scores that has to be computed, and what counts in it."""
-
-    rows: slice
-    keys: slice
-    mask: Tensor
-
-
-def tile_of(mask: Tensor) -> Tile:
-    """Return the smallest rectangle that holds all of a mask (queries, keys).
-
-    A block of the future is empty; under `zigzag` half of every foreign block is left.
-    """
-    rows, keys = span(mask.any(1)), span(mask.any(0))
-    return Tile(rows, keys, mask[rows, keys])
-
-
-def span(used: Tensor) -> slice:
-    """Return the slice from the first true value to the last; empty without one."""
-    where = used.nonzero().flatten().tolist()
-    return slice(where[0], where[-1] + 1) if where else slice(0, 0)

@@ -2,27 +2,36 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import lcm
 
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from dlsys_code.introduction.gpt import GPT, GPTConfig, fused_attention, rotations
+from dlsys_code.system import context_parallel_costs as costs
 from dlsys_code.system import online_softmax
 from dlsys_code.system.context_parallel import (
     Layout,
+    busiest,
     contiguous,
     seen,
+    tile_of,
     whole,
     work,
     zigzag,
 )
-from dlsys_code.system.ring_attention import ring_attention, tile_of
+from dlsys_code.system.gathered_attention import gathered_attention
+from dlsys_code.system.online_softmax import written_out
+from dlsys_code.system.online_softmax_fused import fused
+from dlsys_code.system.ring_attention import ring_attention
 from dlsys_code.system.ulysses import ulysses_attention
 from dlsys_code.world import Trace
 
+fused_ring = partial(ring_attention, kernel=fused)
 RANKS = [1, 2, 3, 4]
 LAYOUTS = [contiguous, zigzag]
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
@@ -82,19 +91,54 @@ def check_parallel(
 @pytest.mark.parametrize("p", RANKS)
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
-@pytest.mark.parametrize("heads", [(5, 5), (6, 2), (3, 1)])
-def test_the_ring_is_one_process(world, p, causal, layout, heads):
-    attention = partial(ring_attention, causal=causal)
-    check_parallel(world, p, attention, (2, *heads, 6 * p, 7), layout, causal)
+def test_the_ring_is_one_process(world, p, causal, layout):
+    for kernel in (written_out, fused):
+        attention = partial(ring_attention, causal=causal, kernel=kernel)
+        check_parallel(world, p, attention, (2, 6, 2, 6 * p, 7), layout, causal)
 
 
 @pytest.mark.parametrize("p", RANKS)
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
-@pytest.mark.parametrize("heads", [(12, 12), (12, 2), (12, 3), (12, 1)])
-def test_ulysses_is_one_process(world, p, causal, layout, heads):
+def test_gathered_keys_are_one_process(world, p, causal, layout):
+    attention = partial(gathered_attention, causal=causal)
+    check_parallel(world, p, attention, (2, 6, 2, 6 * p, 7), layout, causal)
+
+
+@pytest.mark.parametrize("p", RANKS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("layout", [*LAYOUTS, scattered])
+def test_ulysses_is_one_process(world, p, causal, layout):
     attention = partial(ulysses_attention, attention=torch_attention(causal))
-    check_parallel(world, p, attention, (2, *heads, 6 * p, 5), layout, causal)
+    for g in (12, 3, 2):
+        check_parallel(world, p, attention, (2, 12, g, 6 * p, 5), layout, causal)
+
+
+few_examples = settings(max_examples=40, derandomize=True, deadline=None)
+SMALL = {
+    "p": st.integers(1, 8),
+    "g": st.integers(1, 3),
+    "more": st.integers(1, 3),
+    "piece": st.integers(1, 3),
+    "layout": st.sampled_from(LAYOUTS),
+    "causal": st.booleans(),
+}
+
+
+@few_examples
+@given(**SMALL, way=st.sampled_from([ring_attention, fused_ring, gathered_attention]))
+def test_any_heads_go_round_any_ring(world, p, g, more, piece, layout, causal, way):
+    attention = partial(way, causal=causal)
+    shape = (1, g * more, g, 2 * piece * p, 2)
+    check_parallel(world, p, attention, shape, layout, causal)
+
+
+@few_examples
+@given(**SMALL)
+def test_any_shared_heads_are_swapped(world, p, g, more, piece, layout, causal):
+    attention = partial(ulysses_attention, attention=torch_attention(causal))
+    shape = (1, lcm(g, p) * more, g, 2 * piece * p, 2)
+    check_parallel(world, p, attention, shape, layout, causal)
 
 
 @pytest.mark.parametrize("p", RANKS)
@@ -103,43 +147,59 @@ def test_two_tokens_on_each_rank(world, p, attention):
     check_parallel(world, p, attention, (1, p, p, 2 * p, 1), zigzag, True)
 
 
-@pytest.mark.parametrize("p", RANKS)
-def test_the_ring_moves_what_the_docstring_says(world, p):
-    b, a, g, T, d = shape = (2, 6, 2, 6 * p, 3)
-    trace = check_parallel(world, p, ring_attention, shape, zigzag, True)
-    n = 2 * b * g * T // p * d * ITEM
-    backward = (2 * p - 1) * n if p > 1 else 0
-    assert trace.bytes_sent() == [(p - 1) * n + backward] * p
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize(("a", "g"), [(24, 24), (24, 2), (24, 3)])
+@pytest.mark.parametrize(
+    ("attention", "formula"),
+    [
+        (ring_attention, costs.ring_bytes),
+        (gathered_attention, costs.gathered_bytes),
+        (ulysses_attention, costs.ulysses_bytes),
+    ],
+)
+def test_the_wire_carries_what_the_formula_says(world, p, a, g, attention, formula):
+    shape = b, _, _, T, d = (2, a, g, 4 * p, 3)
+    trace = check_parallel(world, p, attention, shape, zigzag, True)
+    sizes = costs.Sequence(
+        batch=b, tokens=T, heads=a, key_value_heads=g, head_width=d, item=ITEM
+    )
+    assert trace.bytes_sent() == [formula(sizes, p)] * p
 
 
-@pytest.mark.parametrize("p", RANKS)
-@pytest.mark.parametrize(("g", "copies"), [(12, [1] * 4), (2, [1, 1, 3, 2])])
-def test_ulysses_moves_what_the_docstring_says(world, p, g, copies):
-    b, a, g, T, d = shape = (2, 12, g, 6 * p, 3)
-    trace = check_parallel(world, p, ulysses_attention, shape, contiguous, True)
-    n, m = (b * heads * T // p * d * ITEM for heads in (a, g * copies[p - 1]))
-    assert trace.bytes_sent() == [2 * (p - 1) * (2 * n + 2 * m) // p] * p
+def test_bytes_by_hand():
+    sizes = costs.Sequence(
+        batch=1, tokens=8, heads=4, key_value_heads=2, head_width=1, item=1
+    )
+    assert costs.ring_bytes(sizes, 2) == 2 * 2 * 4 * (1 + 3)  # 2 heads, 4 tokens, k, v
+    assert costs.gathered_bytes(sizes, 2) == 2 * 2 * 4 * (1 + 1)
+    assert costs.ulysses_bytes(sizes, 2) == (4 + 4 + 2 + 2) // 2 * 4 * 2
+    with pytest.raises(ValueError, match="3 ranks cannot share 8 tokens evenly"):
+        costs.ring_bytes(sizes, 3)
+    with pytest.raises(ValueError, match="4 heads cannot be shared by 8 ranks"):
+        costs.ulysses_bytes(sizes, 8)
 
 
 @pytest.mark.parametrize("p", [2, 3, 4])
-def test_the_next_block_leaves_before_the_work_on_this_one_ends(world, p):
+def test_the_next_block_is_on_its_way_during_the_work_on_this_one(world, p):
     trace = check_parallel(world, p, ring_attention, (1, 2, 1, 4 * p, 3), zigzag, True)
     for r in range(p):
-        events = [e for e in trace.events if e.rank == r]
-        sends = [e for e in events if e.kind == "send"]
-        spans = {
-            name: [e for e in events if e.kind == "compute" and e.op == name]
-            for name in ("attention", "gradients")
-        }
-        assert len(spans["attention"]) == len(spans["gradients"]) == p
-        for send, span in zip(sends[: p - 1], spans["attention"][:-1], strict=True):
-            assert send.start_s < span.start_s < span.end_s <= send.end_s
-        # Backward: block, gradient, block, gradient, ..., and the last gradient home.
-        blocks, moving = sends[p - 1 : -1 : 2], sends[p:-1:2]
-        for send, span in zip(blocks, spans["gradients"][:-1], strict=True):
-            assert send.start_s < span.start_s < span.end_s <= send.end_s
-        for send, span in zip(moving, spans["gradients"][1:], strict=True):
-            assert send.start_s < span.start_s < span.end_s <= send.end_s
+        rows = {"send": [], "recv": [], "attention": [], "gradients": []}
+        for event in trace.events:
+            if event.rank == r:
+                rows[event.op if event.kind == "compute" else event.kind].append(event)
+        attending, learning = rows["attention"], rows["gradients"]
+        assert len(attending) == len(learning) == p
+        for ends in (rows["send"], rows["recv"]):
+            assert len(ends) == 3 * p - 2
+            # Backward: block, gradient, block, ..., and the last gradient home.
+            blocks, gradients = ends[p - 1 : -1 : 2], ends[p:-1:2]
+            for end, span in [
+                *zip(ends[: p - 1], attending[:-1], strict=True),
+                *zip(blocks, learning[:-1], strict=True),
+                *zip(gradients, learning[1:], strict=True),
+            ]:
+                assert end.seq < span.seq  # posted before the work begins
+                assert end.end_s >= span.end_s  # waited for when it is done
 
 
 @pytest.mark.parametrize("p", range(1, 9))
@@ -162,6 +222,16 @@ def test_only_zigzag_shares_the_work_equally_and_in_every_step(p):
     assert balanced.sum(1).tolist() == [T * (T + 1) // (2 * p)] * p
     assert (balanced == balanced[0]).all()
     assert sloping.sum(1).diff().unique().tolist() == [(T // p) ** 2]
+
+
+@pytest.mark.parametrize("p", range(1, 9))
+@pytest.mark.parametrize("half", [1, 2, 5])
+def test_who_waits_for_the_busiest_is_twice_as_long_at_it(p, half):
+    t, T = 2 * half, 2 * half * p
+    slow, fast = busiest(T, p, contiguous), busiest(T, p, zigzag)
+    assert slow == t * (t + 1) // 2 + (p - 1) * t * t
+    assert fast * 2 * p == T * (T + 1)
+    assert fast <= slow <= (2 - 1 / p) * fast
 
 
 @pytest.mark.parametrize("p", [2, 3, 4])
@@ -187,49 +257,6 @@ def test_blocks_in_any_order_merge_to_the_same_softmax():
             )
             online_softmax.merge_(total, block)
         torch.testing.assert_close(total.out, expected, **CLOSE)
-
-
-CONFIG = GPTConfig(
-    vocabulary=17, width=24, layers=2, heads=4, key_value_heads=2, hidden=9
-)
-
-
-def summed_loss(model: GPT, tokens: Tensor, positions: Tensor, T: int) -> Tensor:
-    """The loss of some positions: all but attention knows them by number only."""
-    x = model.embed(tokens[:, positions])
-    cosine, sine = rotations(T, model.config, x)
-    for block in model.blocks:
-        x = block(x, cosine[positions], sine[positions])
-    logits, targets = model.head(model.norm(x)), tokens[:, positions + 1]
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-
-
-def train_gradients(attention: Callable, layout: Layout) -> tuple[Tensor, list[Tensor]]:
-    group, p, r = dist.group.WORLD, dist.get_world_size(), dist.get_rank()
-    here = partial(attention, group=group, layout=layout)
-    model = GPT(CONFIG, attention=here).double()
-    loss = summed_loss(model, text(p), layout(4 * p, p, r), 4 * p)
-    loss.backward()
-    answer = [loss.detach(), *(w.grad for w in model.parameters())]
-    for x in answer:
-        dist.all_reduce(x)
-    return answer
-
-
-def text(p: int) -> Tensor:
-    return torch.randint(17, (2, 4 * p + 1), generator=torch.Generator().manual_seed(3))
-
-
-@pytest.mark.parametrize("p", [2, 4])
-@pytest.mark.parametrize("attention", [ring_attention, ulysses_attention])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_gpt_with_rotary_positions_learns_the_same(world, p, attention, layout):
-    model = GPT(CONFIG, attention=fused_attention).double()
-    loss = summed_loss(model, text(p), torch.arange(4 * p), 4 * p)
-    loss.backward()
-    expected = [loss.detach(), *(w.grad for w in model.parameters())]
-    for got in world(p)(train_gradients, attention, layout):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
 def refused(attention: Callable, shapes: list[tuple[int, ...]], layout: Layout) -> str:
