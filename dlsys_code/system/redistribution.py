@@ -41,7 +41,8 @@ def bytes_sent(move: Move) -> float:
     return move.cost.bytes_sent
 
 
-def seconds(links: Sequence[Link]) -> Price:
+@cache
+def seconds(links: tuple[Link, ...]) -> Price:
     """Return the price in time [s], with links of one kind along each axis."""
     return lambda move: move.cost.time_s(links[move.axis])
 

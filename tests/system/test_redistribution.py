@@ -1,4 +1,4 @@
-"""Every pair of layouts: the same tensor, the bytes of the cost, no more than torch's."""
+"""Every pair of layouts: same tensor, bytes of the cost, no more than torch sends."""
 
 import logging
 from functools import partial
@@ -7,6 +7,7 @@ from math import prod
 
 import pytest
 import torch
+from held import held, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -48,23 +49,6 @@ def every_layout(axes: int, dimensions: int = 2) -> list[Layout]:
 
 
 PAIRS = list(product(every_layout(2), repeat=2))
-
-
-def number(shape: tuple[int, ...]) -> Tensor:
-    draw = torch.Generator().manual_seed(1)
-    return torch.randn(shape, generator=draw, dtype=torch.float64)
-
-
-def held(whole: Tensor, of: Layout, mesh: tuple[int, ...]) -> list[Tensor]:
-    """What the ranks hold; of a sum every rank has a term that is not zero."""
-    if not of:
-        return [whole]
-    (place, *inner), (p, *rest) = of, mesh
-    pieces = cut(whole, (place,), (p,))
-    if place == P:
-        terms = [whole.sin() + i for i in range(p - 1)]
-        pieces = [*terms, whole - sum(terms)]
-    return [x for piece in pieces for x in held(piece, tuple(inner), tuple(rest))]
 
 
 # ------------------------------------------------------------ exhaustive, on ranks
