@@ -42,104 +42,8 @@ class Operator:
     flops: int = 0
 
 
-def gpt(config: GPTConfig, *, batch: int, sequence: int) -> list[Operator]:
-    """Return the operators of a GPT and its loss, for b samples of T tokens.
-
-    Errors: ValueError for tied weights.
-    """
-    if config.tied:
-        raise ValueError("1 tied weight has 2 operators: plan for tied=False")
-    b, T, h, V = batch, sequence, config.width, config.vocabulary
-    stream, flops = (b, T, h), 2 * b * T * h * V
-    first = Operator(
-        name="embed",
-        rules=operators.EMBED,
-        run=operators.embed,
-        inputs=("tokens",),
-        outs=(stream,),
-        weights={"embed.weight": (V, h)},
-        buffers={"words": (V,)},
-    )
-    graph = [first]
-    for layer in range(config.layers):
-        graph += block(config, stream, f"blocks.{layer}.", graph[-1].name)
-    graph.append(normed("norm", graph[-1].name, stream, config))
-    head = {"head.weight": (V, h)}
-    graph.append(product("head", "norm", head, ((b, T, V),), flops))
-    last = Operator(
-        name="loss",
-        rules=operators.LOSS,
-        run=partial(operators.loss, tokens=b * T),
-        inputs=("head", "targets"),
-        outs=((),),
-    )
-    return [*graph, last]
-
-
-def block(
-    config: GPTConfig, stream: Shape, prefix: str, before: str
-) -> Iterator[Operator]:
-    """Yield the operators of one block.  before: whose output is the stream."""
-    yield from attention_branch(config, stream, prefix, before)
-    yield added(f"{prefix}add_1", (before, f"{prefix}out"), stream)
-    yield from feed_forward_branch(config, stream, prefix, f"{prefix}add_1")
-    yield added(f"{prefix}add_2", (f"{prefix}add_1", f"{prefix}down"), stream)
-
-
-def attention_branch(
-    config: GPTConfig, stream: Shape, prefix: str, before: str
-) -> Iterator[Operator]:
-    """Yield what stands between the stream and what attention adds to it."""
-    (b, T, h), d = stream, config.head_width
-    a, g = config.heads, config.key_value_heads
-    outs = ((b, T, a, d), (b, T, g, d), (b, T, g, d))
-    part = f"{prefix}attention."
-    wide, narrow = (a * d, h), (g * d, h)
-    projections = {"query": wide, "key": narrow, "value": narrow}
-    weights = {f"{part}{name}.weight": shape for name, shape in projections.items()}
-    yield normed(f"{prefix}norm_1", before, stream, config)
-    yield Operator(
-        name=f"{prefix}query_key_value",
-        rules=operators.LINEAR,
-        run=partial(operators.heads, d=d),
-        inputs=(f"{prefix}norm_1",),
-        outs=outs,
-        weights=weights,
-        flops=2 * b * T * h * (a + 2 * g) * d,
-    )
-    yield Operator(
-        name=f"{prefix}attention",
-        rules=operators.ATTENTION,
-        run=partial(operators.attention, config=config),
-        inputs=(f"{prefix}query_key_value",),
-        outs=outs[:1],
-        flops=4 * b * T * T * a * d,
-    )
-    out = {f"{part}out.weight": (h, a * d)}
-    flops = 2 * b * T * h * a * d
-    yield product(f"{prefix}out", f"{prefix}attention", out, (stream,), flops)
-
-
-def feed_forward_branch(
-    config: GPTConfig, stream: Shape, prefix: str, before: str
-) -> Iterator[Operator]:
-    """Yield what stands between the stream and what the feed-forward adds to it."""
-    (b, T, h), f = stream, config.hidden
-    part, inner, flops = f"{prefix}feed_forward.", (b, T, f), 2 * b * T * h * f
-    weights = {f"{part}gate.weight": (f, h), f"{part}up.weight": (f, h)}
-    down = {f"{part}down.weight": (h, f)}
-    yield normed(f"{prefix}norm_2", before, stream, config)
-    yield product(
-        f"{prefix}gate_up", f"{prefix}norm_2", weights, (inner, inner), 2 * flops
-    )
-    yield Operator(
-        name=f"{prefix}swiglu",
-        rules=operators.SWIGLU,
-        run=operators.swiglu,
-        inputs=(f"{prefix}gate_up",),
-        outs=(inner,),
-    )
-    yield product(f"{prefix}down", f"{prefix}swiglu", down, (stream,), flops)
+product = partial(Operator, rules=operators.LINEAR, run=operators.linear)
+added = partial(Operator, rules=operators.ADD, run=operators.add)
 
 
 def normed(name: str, before: str, stream: Shape, config: GPTConfig) -> Operator:
@@ -154,31 +58,115 @@ def normed(name: str, before: str, stream: Shape, config: GPTConfig) -> Operator
     )
 
 
-def product(
-    name: str,
-    before: str,
-    weights: Mapping[str, Shape],
-    outs: tuple[Shape, ...],
-    flops: int,
-) -> Operator:
-    """Return a product with one weight or several."""
-    return Operator(
-        name=name,
+def attention_branch(
+    config: GPTConfig, stream: Shape, prefix: str, before: str
+) -> Iterator[Operator]:
+    """Yield what stands between the stream and what attention adds to it."""
+    (b, T, h), d = stream, config.head_width
+    a, g = config.heads, config.key_value_heads
+    part, q, k = f"{prefix}attention.", (b, T, a, d), (b, T, g, d)
+    widths = {"query": a * d, "key": g * d, "value": g * d}
+    yield normed(f"{prefix}norm_1", before, stream, config)
+    yield Operator(
+        name=f"{prefix}query_key_value",
         rules=operators.LINEAR,
-        run=operators.linear,
-        inputs=(before,),
-        outs=outs,
-        weights=weights,
+        run=partial(operators.heads, d=d),
+        inputs=(f"{prefix}norm_1",),
+        outs=(q, k, k),
+        weights={f"{part}{name}.weight": (n, h) for name, n in widths.items()},
+        flops=2 * b * T * h * (a + 2 * g) * d,
+    )
+    yield Operator(
+        name=f"{prefix}attention",
+        rules=operators.ATTENTION,
+        run=partial(operators.attention, config=config),
+        inputs=(f"{prefix}query_key_value",),
+        outs=(q,),
+        flops=4 * b * T * T * a * d,
+    )
+    yield product(
+        name=f"{prefix}out",
+        inputs=(f"{prefix}attention",),
+        outs=(stream,),
+        weights={f"{part}out.weight": (h, a * d)},
+        flops=2 * b * T * h * a * d,
+    )
+
+
+def feed_forward_branch(
+    config: GPTConfig, stream: Shape, prefix: str, before: str
+) -> Iterator[Operator]:
+    """Yield what stands between the stream and what the feed-forward adds to it."""
+    (b, T, h), f = stream, config.hidden
+    part, inner, flops = f"{prefix}feed_forward.", (b, T, f), 2 * b * T * h * f
+    yield normed(f"{prefix}norm_2", before, stream, config)
+    yield product(
+        name=f"{prefix}gate_up",
+        inputs=(f"{prefix}norm_2",),
+        outs=(inner, inner),
+        weights={f"{part}{name}.weight": (f, h) for name in ("gate", "up")},
+        flops=2 * flops,
+    )
+    yield Operator(
+        name=f"{prefix}swiglu",
+        rules=operators.SWIGLU,
+        run=operators.swiglu,
+        inputs=(f"{prefix}gate_up",),
+        outs=(inner,),
+    )
+    yield product(
+        name=f"{prefix}down",
+        inputs=(f"{prefix}swiglu",),
+        outs=(stream,),
+        weights={f"{part}down.weight": (h, f)},
         flops=flops,
     )
 
 
-def added(name: str, inputs: tuple[str, ...], stream: Shape) -> Operator:
-    """Return what adds a branch to the stream."""
-    return Operator(
-        name=name,
-        rules=operators.ADD,
-        run=operators.add,
-        inputs=inputs,
-        outs=(stream,),
+def block(
+    config: GPTConfig, stream: Shape, prefix: str, before: str
+) -> Iterator[Operator]:
+    """Yield the operators of one block.  before: whose output is the stream."""
+    first, second = f"{prefix}add_1", f"{prefix}add_2"
+    yield from attention_branch(config, stream, prefix, before)
+    yield added(name=first, inputs=(before, f"{prefix}out"), outs=(stream,))
+    yield from feed_forward_branch(config, stream, prefix, first)
+    yield added(name=second, inputs=(first, f"{prefix}down"), outs=(stream,))
+
+
+def gpt(config: GPTConfig, *, batch: int, sequence: int) -> list[Operator]:
+    """Return the operators of a GPT and its loss, for b samples of T tokens.
+
+    Errors: ValueError for tied weights.
+    """
+    if config.tied:
+        raise ValueError("1 tied weight has 2 operators: plan for tied=False")
+    b, T, h, V = batch, sequence, config.width, config.vocabulary
+    embed = Operator(
+        name="embed",
+        rules=operators.EMBED,
+        run=operators.embed,
+        inputs=("tokens",),
+        outs=((b, T, h),),
+        weights={"embed.weight": (V, h)},
+        buffers={"words": (V,)},
     )
+    graph = [embed]
+    for layer in range(config.layers):
+        graph += block(config, (b, T, h), f"blocks.{layer}.", graph[-1].name)
+    graph.append(normed("norm", graph[-1].name, (b, T, h), config))
+    head = product(
+        name="head",
+        inputs=("norm",),
+        outs=((b, T, V),),
+        weights={"head.weight": (V, h)},
+        flops=2 * b * T * h * V,
+    )
+    mean_loss = Operator(
+        name="loss",
+        rules=operators.LOSS,
+        run=partial(operators.loss, tokens=b * T),
+        inputs=("head", "targets"),
+        outs=((),),
+    )
+    return [*graph, head, mean_loss]

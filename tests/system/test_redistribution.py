@@ -16,6 +16,7 @@ from torch.distributed.tensor._redistribute import _gen_transform_infos
 
 from dlsys_code.communication.cost import of_messages
 from dlsys_code.communication.link import Link
+from dlsys_code.system.beside import race
 from dlsys_code.system.layouts import (
     Layout,
     P,
@@ -34,6 +35,7 @@ from dlsys_code.system.redistribution import (
     seconds,
     total,
 )
+from dlsys_code.system.redistribution_beside import contenders
 from dlsys_code.system.redistribution_moves import moves
 from dlsys_code.system.redistribution_steps import OURS
 from dlsys_code.world import RankError, compute, control
@@ -203,7 +205,7 @@ def test_no_way_of_few_moves_is_cheaper(data):
     of = st.sampled_from(every_layout(len(sizes)))
     source, target, slow = data.draw(of), data.draw(of), data.draw(st.integers(1, 9))
     links = [Link(latency_s=0, bandwidth=1 / w) for w in (slow, 1)][: len(sizes)]
-    price, shape = seconds(links), (36, 72)
+    price, shape = seconds(tuple(links)), (36, 72)
     best = {source: 0.0}
     for _ in range(4):
         for here, spent in list(best.items()):
@@ -356,3 +358,48 @@ def one_way(source: Layout, target: Layout) -> None:
     mesh = make_mesh((2, 2))
     x = cut(number(SHAPE), source, (2, 2))[torch.distributed.get_rank()]
     redistribute(x, source, target, mesh, calls=OURS)
+
+
+# ------------------------------------------------------------ any mesh, any shape
+
+
+def carry(source: Layout, target: Layout, sizes: tuple, shape: tuple) -> Tensor:
+    x = held(number(shape), source, sizes)[torch.distributed.get_rank()]
+    return redistribute(x, source, target, make_mesh(sizes))
+
+
+MESHES = [(1,), (2,), (3,), (5,), (8,), (1, 4), (3, 2), (2, 3), (4, 2), (2, 2, 2)]
+
+
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_pair_on_any_mesh_of_up_to_8_ranks(world, data):
+    sizes = data.draw(st.sampled_from(MESHES))
+    dimensions = data.draw(st.integers(1, 3))
+    of = st.tuples(
+        *[st.sampled_from([R, P, *map(Shard, range(dimensions))])] * len(sizes)
+    )
+    source, target = data.draw(of), data.draw(of)
+    every = prod(sizes)  # divides each dimension that any of the two cuts
+    cut_by_any = {place.dim for place in (*source, *target) if isinstance(place, Shard)}
+    shape = tuple(
+        data.draw(st.integers(1, 3)) * (every if i in cut_by_any else 1)
+        for i in range(dimensions)
+    )
+    parts = world(every)(carry, source, target, sizes, shape)
+    exactly(join(parts, target, sizes), number(shape))
+
+
+def raced() -> tuple[list[Tensor], dict[str, list[float]]]:
+    """What both contenders have in the end, and their times."""
+    ends, sizes = (layout("S0 S0"), layout("R S0")), (2, 2)
+    both = contenders((8, 4), ends, sizes)
+    made = [make(torch.distributed.group.WORLD)() for make in both.values()]
+    return made, race(both, rounds=2)
+
+
+def test_both_contenders_do_the_same(world):
+    for (ours, theirs), times in world(4)(raced):
+        assert torch.equal(ours, theirs)
+        assert ours.shape == (4, 4)
+        assert {name: len(s) for name, s in times.items()} == {"ours": 2, "DTensor": 2}
