@@ -11,9 +11,12 @@ from dlsys_code.book.exercises_introduction import EXERCISES as INTRODUCTION
 from dlsys_code.book.exercises_numbers import judge_number
 from dlsys_code.book.exercises_primitive import EXERCISES as PRIMITIVE
 from dlsys_code.book.exercises_running import LIMIT_S, judge
+from dlsys_code.book.exercises_system import EXERCISES as SYSTEM
 from dlsys_code.world.pool import checked_limit_s
 
-EXERCISES: dict[str, Exercise] = INTRODUCTION | ARCHITECTURE | COMMUNICATION | PRIMITIVE
+EXERCISES: dict[str, Exercise] = (
+    INTRODUCTION | ARCHITECTURE | COMMUNICATION | PRIMITIVE | SYSTEM
+)
 
 
 def check(name: str, answer: Callable | float, *, limit_s: float = LIMIT_S) -> Verdict:
