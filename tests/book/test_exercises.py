@@ -10,6 +10,7 @@ import mistakes
 import mistakes_architecture
 import mistakes_communication
 import mistakes_introduction
+import mistakes_system
 import pytest
 
 from dlsys_code.book import exercises_running
@@ -22,8 +23,13 @@ CHAPTERS = (
     mistakes_architecture,
     mistakes_communication,
     mistakes,
+    mistakes_system,
 )
-for chapter in (mistakes_architecture, mistakes):  # their programs run on other ranks
+for chapter in (
+    mistakes_architecture,
+    mistakes,
+    mistakes_system,
+):  # their programs run on other ranks
     cloudpickle.register_pickle_by_value(chapter)  # as a notebook's functions are
 RIGHT = {name: right for each in CHAPTERS for name, right in each.RIGHT.items()}
 SAID = [wrong for each in CHAPTERS for wrong in each.SAID]
