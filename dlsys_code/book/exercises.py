@@ -50,7 +50,8 @@ class Task:
     bound that no program beats.  hints: in Chinese, each one says more.  call: how a
     rank calls the program.  one_at_a_time: a rank may not send while it receives.
     pattern: says how a right program's messages do not go as they should.  mistaken:
-    what comes out on all ranks of a likely mistake, from their inputs.
+    what comes out on all ranks of a likely mistake, from their inputs.  uses: torch's
+    collectives that it may call; what it sends then costs nothing here.
     """
 
     sizes: Sequence[tuple[int, int]]
@@ -62,6 +63,7 @@ class Task:
     one_at_a_time: bool = False
     pattern: Look = nothing_more
     mistaken: Mapping[str, Outcome] = field(default_factory=dict)
+    uses: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

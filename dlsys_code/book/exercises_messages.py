@@ -12,13 +12,13 @@ from dlsys_code.communication import cost
 from dlsys_code.world import Trace
 from dlsys_code.world.journal import Event
 
-PACKAGES = ("dlsys_code/architecture/", "dlsys_code/primitive/")
+PACKAGES = ("dlsys_code/architecture/", "dlsys_code/primitive/", "dlsys_code/system/")
 
 
 def of_a_right_result(task: Task, trace: Trace, count: int) -> list[str]:
     """Say what a program with right results has not done as it was asked."""
     return (
-        borrowed(trace)
+        borrowed(task, trace)
         or narrowed(trace)
         or (both_at_once(trace) if task.one_at_a_time else [])
         or list(task.pattern(trace))
@@ -26,15 +26,20 @@ def of_a_right_result(task: Task, trace: Trace, count: int) -> list[str]:
     )
 
 
-def borrowed(trace: Trace) -> list[str]:
+def borrowed(task: Task, trace: Trace) -> list[str]:
     """Say whose collective the program has called instead of writing one."""
-    ops = sorted({e.op for e in trace.events if e.kind == "collective"})
+    called = {e.op for e in trace.events if e.kind == "collective"}
+    ops = sorted(called - {*task.uses})
     sites = {e.site.split(" ")[0] for e in trace.events}
     files = sorted(site for site in sites if any(part in site for part in PACKAGES))
+    if task.uses:
+        own, write = [f"这一题只用 torch 的 {'、'.join(task.uses)}"] * 2
+    else:
+        own, write = "请用点对点通信自己写", "请自己写"
     if ops:
-        return [f"数都对，但用了 torch 的 {'、'.join(ops)}；请用点对点通信自己写"]
+        return [f"数都对，但用了 torch 的 {'、'.join(ops)}；{own}"]
     if files:
-        return [f"数都对，但用了书里的 {'、'.join(files)}；请自己写"]
+        return [f"数都对，但用了书里的 {'、'.join(files)}；{write}"]
     return []
 
 
