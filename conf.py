@@ -28,6 +28,7 @@ extensions = [
     "chinese_search",
     "citations",
     "claims_page",
+    "code_links",
     "code_pages",
     "cross_references",
     "glossary_links",
@@ -112,8 +113,8 @@ html_theme_options = {
     "toc_title": "本页目录",
     "search_bar_text": "搜索全书",
     "show_navbar_depth": 1,
-    # A deeper side bar lists some 200 API pages on each of them: half of the build.
-    "max_navbar_depth": 2,
+    # Only the branch of the page itself: all branches on all pages are half of the build.
+    "collapse_navbar": True,
     "navbar_persistent": [],  # one search box, in the side bar
     "footer_content_items": ["extra-footer"],
     "extra_footer": "正文 CC BY-SA 4.0，代码 Apache-2.0",

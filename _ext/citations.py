@@ -7,10 +7,12 @@ with that key, and shows the entry when the pointer rests on it.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from docutils import nodes
 from pybtex.database import Entry
 from pybtex.plugin import register_plugin
+from pybtex.style import FormattedEntry
 from pybtex.style.formatting.plain import Style
 from pybtex.style.labels import BaseLabelStyle
 from sphinx.addnodes import pending_xref
@@ -81,10 +83,16 @@ def lead_to_entry(
         PAGE,
         found.citation_id,
         content,
-        found.formatted_entry.text.render_as("text"),
+        spelled_out(found.formatted_entry),
     )
     reference["classes"].append("citation")
     return reference
+
+
+@cache
+def spelled_out(entry: FormattedEntry) -> str:
+    """Return an entry of the references as plain text."""
+    return entry.text.render_as("text")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -28,19 +28,31 @@ def look_up_exactly(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def meant(app: Sphinx, module: str, name: str) -> str | None:
-    """Return the full name of a builtin type, or of what this module or one that it
-    imports defines.
+    """Return the full name of a builtin type, or of one that the module can see.
+
+    A class without a signature of its own shows that of its base, whose types are known
+    in the base's module: imports are followed, the nearest first.
     """
     if isinstance(getattr(builtins, name, None), type):
         return name
-    places = (f"{place}.{name}" for place in (module, *imported(module)))
-    return next((name for name in places if name in app.env.autoapi_all_objects), None)
+    places = (f"{place}.{name}" for place in within_sight(module))
+    return next((full for full in places if full in app.env.autoapi_all_objects), None)
 
 
 @cache
-def imported(module: str) -> list[str]:
-    """Return the names that a module imports."""
-    return list(imports(ast.parse(source_of(module).read_text(encoding="utf-8"))))
+def within_sight(module: str) -> list[str]:
+    """Return a module of the package and those that it imports, through others too."""
+    seen = [module]
+    for place in seen:
+        code = source_of(place).read_text(encoding="utf-8")
+        names = sorted(set(imports(ast.parse(code))))
+        seen += [n for n in names if n not in seen and is_module(n)]
+    return seen
+
+
+def is_module(name: str) -> bool:
+    """Return whether a name is that of a module of the package."""
+    return name.startswith("dlsys_code.") and source_of(name).is_file()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

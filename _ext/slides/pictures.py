@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pypdfium2
+from PIL.Image import Quantize
 
 FOLDER = "_slides"  # in the site
 WIDTH, HEIGHT = 1600, 900  # [pixel]
@@ -28,6 +29,7 @@ def draw_pages(pdf: Path, folder: Path) -> None:
     with pypdfium2.PdfDocument(pdf) as document:
         for number, page in enumerate(document, start=1):
             image = page.render(scale=WIDTH / page.get_width()).to_pil()
-            image = image.convert("RGB").resize((WIDTH, HEIGHT)).quantize(COLOURS)
+            image = image.convert("RGB").resize((WIDTH, HEIGHT))
+            image = image.quantize(COLOURS, Quantize.FASTOCTREE)
             image.save(folder / picture_name(number))
     stamp.write_text(digest)
