@@ -15,7 +15,7 @@ from dlsys_code.book.exercises_architecture_counts import (
     fault_of_count,
     fault_of_counts,
 )
-from dlsys_code.communication import bounds, cost
+from dlsys_code.communication import bounds
 from dlsys_code.communication.cost import Cost
 from dlsys_code.introduction.model_states import model_states
 from dlsys_code.introduction.units import GB
@@ -181,8 +181,9 @@ def square_of_all(inputs: Inputs, p: int, rank: int, root: int) -> Tensor:
 
 
 def one_number(p: int, count: int, item: int) -> Cost:
-    """A sum of one number by two trees, however long the shards are."""
-    return cost.tree_all_reduce(p, 1, item)
+    """One number goes round the circle, however long the shards are."""
+    sent = (p - 1) * item
+    return Cost(rounds=p - 1, bytes_sent=sent, serial_bytes=sent)
 
 
 def least_one_number(p: int, count: int, item: int) -> Cost:
@@ -253,7 +254,7 @@ EXERCISES: dict[str, Exercise] = {
         least=least_one_number,
         hints=[
             "片不用拼起来：平方和是各片平方和之和。",
-            "先 `x.square().sum().view(1)`，再把这一个数全归约。",
+            "先 `x.square().sum().view(1)`，再让这一个数沿圈走，边走边加。",
         ],
     ),
     "two_levels": Puzzle(
