@@ -1,0 +1,81 @@
+"""The step of data parallelism beside DistributedDataParallel's, for `beside.race`.
+
+All train the same recipe on the same parts of the batch; only who averages the
+gradients, and when, differs::
+
+    ours     `DataParallel`: hooks in Python, buckets of our own
+    torch    `DistributedDataParallel`: hooks and buckets in C++
+    after    `average_gradients`: a call for each parameter, once backward is over
+
+Cost: each keeps a model and an optimizer of its own on every rank.
+
+Source: S. Li et al., "PyTorch distributed: experiences on accelerating data parallel
+training", PVLDB 13 (2020) 3005-3018.
+"""
+
+from collections.abc import Callable
+from itertools import count
+
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.nn.parallel import DistributedDataParallel
+
+from dlsys_code.introduction import serial
+from dlsys_code.introduction.average_gradients import average_gradients, share
+from dlsys_code.system.beside import Contender, Step
+from dlsys_code.system.data_parallel import DataParallel
+
+Backward = Callable[[Tensor], object]
+Wrap = Callable[[nn.Module, ProcessGroup], tuple[nn.Module, Backward]]
+
+
+def ours(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
+    """Return a model and its backward pass, by `DataParallel`."""
+    return model, DataParallel(model, group).backward
+
+
+def torchs(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
+    """Return the same by `DistributedDataParallel`, whose C++ wants a gloo of torch."""
+    plain = dist.new_group(
+        dist.get_process_group_ranks(dist.group.WORLD), backend="gloo"
+    )
+    ddp = DistributedDataParallel(
+        model, process_group=plain, gradient_as_bucket_view=True
+    )
+    return ddp, Tensor.backward
+
+
+def after(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
+    """Return the same by `average_gradients`."""
+
+    def backward(loss: Tensor) -> None:
+        loss.backward()
+        average_gradients(model, group)
+
+    return model, backward
+
+
+def contender(recipe: serial.Recipe, text: Tensor, wrap: Wrap) -> Contender:
+    """Return who trains a recipe, one step at a time, by one way of averaging."""
+
+    def make(group: ProcessGroup) -> Step:
+        model, backward = wrap(serial.fresh_model(recipe), group)
+        optimizer = serial.adamw(model, recipe)
+        mine, steps = share(recipe, group), count()
+
+        def step() -> None:
+            data = serial.batch(recipe, text, next(steps), mine)
+            backward(serial.mean_loss(model, *data))
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return step
+
+    return make
+
+
+def contenders(recipe: serial.Recipe, text: Tensor) -> dict[str, Contender]:
+    """Return the three of them by name."""
+    ways = {"ours": ours, "torch": torchs, "after": after}
+    return {name: contender(recipe, text, wrap) for name, wrap in ways.items()}
