@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
@@ -60,13 +59,13 @@ class Bucket:
         self.missing = 0
 
 
-@torch.no_grad()
 def move_gradient_(weight: Tensor, place: Tensor) -> None:
     """Have the gradient of a weight live in `place`; zeros where there is none."""
-    if weight.grad is None:
+    gradient = weight.grad
+    if gradient is None:
         place.zero_()
-    elif weight.grad is not place:
-        place.copy_(weight.grad)
+    elif gradient is not place:
+        place.copy_(gradient)
     weight.grad = place
 
 
@@ -126,8 +125,9 @@ class DataParallel:
     def send_next(self) -> None:
         """Send the first bucket that waits, with zeros for what is missing."""
         bucket = self.waiting.pop(0)
-        for weight, place in bucket.places:
-            move_gradient_(weight, place)
+        if bucket.missing:
+            for weight, place in bucket.places:
+                move_gradient_(weight, place)
         bucket.missing = 0
         self.under_way.append(self.start_mean(bucket.memory, self.group))
 

@@ -36,12 +36,14 @@ def ours(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
 
 
 def torchs(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
-    """Return the same by `DistributedDataParallel`, whose C++ wants a gloo of torch."""
-    plain = dist.new_group(
-        dist.get_process_group_ranks(dist.group.WORLD), backend="gloo"
-    )
+    """Return the same by `DistributedDataParallel`.
+
+    Its C++ refuses the bare group of a race, and gets one like it, of all ranks.
+    """
+    refused = not isinstance(group, ProcessGroup)
+    own = dist.new_group(backend="gloo") if refused else group
     ddp = DistributedDataParallel(
-        model, process_group=plain, gradient_as_bucket_view=True
+        model, process_group=own, gradient_as_bucket_view=True
     )
     return ddp, Tensor.backward
 
