@@ -1,10 +1,10 @@
 """Figures of data parallelism: buckets behind backward, gradients there and sent.
 
-`lines` draws the model of `bucket_overlap`, `ready_and_sent` the order of a recorded
-step: neither depends on a clock.
+`lines` draws a step of the model of `bucket_overlap`, or of a record; `ready_and_sent`
+the order of a recorded step, which does not depend on a clock.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -46,27 +46,43 @@ def spans(travels: Sequence[Travel]) -> Iterator[Span]:
         yield Span("exposed", shows_s, travel.end_s)
 
 
-def lines(panels: Mapping[str, Sequence[Travel]], *, alt: str) -> Drawing:
-    """Return when backward computes and when buckets travel, one plan below the other.
+def spans_of(events: Sequence[Event]) -> Iterator[Span]:
+    """Yield the stretches of a recorded step of one rank, from its last backward on.
 
-    panels: the buckets of each plan.  What travels after backward is hatched.
+    events: of the rank, with a span "backward".
     """
+    (*_, backward) = [event for event in events if event.op == "backward"]
+    zero_s, over_s = backward.start_s, backward.end_s
+    yield Span("backward", 0.0, over_s - zero_s)
+    for event in events:
+        if event.op == "all_reduce" and event.start_s >= zero_s:
+            shows_s = min(max(over_s, event.start_s), event.end_s)
+            yield Span("hidden", event.start_s - zero_s, shows_s - zero_s)
+            yield Span("exposed", shows_s - zero_s, event.end_s - zero_s)
+
+
+def lines(panels: Mapping[str, Iterable[Span]], *, alt: str) -> Drawing:
+    """Return when backward computes and when buckets travel, one step below the other.
+
+    panels: the stretches of each step.  What travels after backward is hatched.
+    """
+    drawn = {name: list(stretches) for name, stretches in panels.items()}
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(facecolor=PAPER, xlabel="time [ms]")
-        for row, travels in enumerate(panels.values()):
-            for kind, start_s, end_s in spans(travels):
+        for row, stretches in enumerate(drawn.values()):
+            for kind, start_s, end_s in stretches:
                 offset, look = LOOKS[kind]
                 width = (end_s - start_s) / ms
                 axes.barh(row + offset, width, left=start_s / ms, height=0.3, **look)
         for name, (_, look) in LOOKS.items():
             axes.barh(0, 0, label=name, **look)
-        axes.set_yticks(range(len(panels)), panels)
-        axes.set_ylim(len(panels) - 0.45, -0.55)
+        axes.set_yticks(range(len(drawn)), drawn)
+        axes.set_ylim(len(drawn) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
         axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
-    return draw(paint, size=(6.5, 0.85 * len(panels) + 0.9), alt=alt)
+    return draw(paint, size=(6.5, 0.85 * len(drawn) + 0.9), alt=alt)
 
 
 def stairs_of(events: Sequence[Event], sizes: Mapping[str, int]) -> Stairs:

@@ -106,7 +106,8 @@ class DataParallel:
         self.waiting = [] if self.quiet else list(self.buckets)
         for bucket in self.buckets:
             bucket.missing = len(bucket.places)
-        loss.backward()
+        with compute("backward"):
+            loss.backward()
         while self.waiting:  # for gradients that do not come
             self.send_next()
         for wait in self.under_way:
@@ -157,8 +158,7 @@ def train(
         with compute("forward"):
             loss = mine.weight * serial.mean_loss(model, inputs, targets)
         value = serial.finite(loss, step)
-        with compute("backward"):
-            parallel.backward(loss)
+        parallel.backward(loss)
         with compute("optimizer"):
             optimizer.step()
             optimizer.zero_grad()

@@ -16,7 +16,6 @@ training", PVLDB 13 (2020) 3005-3018.
 from collections.abc import Callable
 from itertools import count
 
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
@@ -25,9 +24,16 @@ from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import average_gradients, share
 from dlsys_code.system.beside import Contender, Step
 from dlsys_code.system.data_parallel import DataParallel
+from dlsys_code.world import compute
 
 Backward = Callable[[Tensor], object]
 Wrap = Callable[[nn.Module, ProcessGroup], tuple[nn.Module, Backward]]
+
+
+def marked(loss: Tensor) -> None:
+    """Run torch's own backward pass, as a span in a trace."""
+    with compute("backward"):
+        loss.backward()
 
 
 def ours(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
@@ -36,23 +42,18 @@ def ours(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
 
 
 def torchs(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
-    """Return the same by `DistributedDataParallel`.
-
-    Its C++ refuses the bare group of a race, and gets one like it, of all ranks.
-    """
-    refused = not isinstance(group, ProcessGroup)
-    own = dist.new_group(backend="gloo") if refused else group
+    """Return the same by `DistributedDataParallel`, gradients in its buckets."""
     ddp = DistributedDataParallel(
-        model, process_group=own, gradient_as_bucket_view=True
+        model, process_group=group, gradient_as_bucket_view=True
     )
-    return ddp, Tensor.backward
+    return ddp, marked
 
 
 def after(model: nn.Module, group: ProcessGroup) -> tuple[nn.Module, Backward]:
     """Return the same by `average_gradients`."""
 
     def backward(loss: Tensor) -> None:
-        loss.backward()
+        marked(loss)
         average_gradients(model, group)
 
     return model, backward
@@ -68,9 +69,12 @@ def contender(recipe: serial.Recipe, text: Tensor, wrap: Wrap) -> Contender:
 
         def step() -> None:
             data = serial.batch(recipe, text, next(steps), mine)
-            backward(serial.mean_loss(model, *data))
-            optimizer.step()
-            optimizer.zero_grad()
+            with compute("forward"):
+                loss = serial.mean_loss(model, *data)
+            backward(loss)
+            with compute("optimizer"):
+                optimizer.step()
+                optimizer.zero_grad()
 
         return step
 

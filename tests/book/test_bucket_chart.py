@@ -3,9 +3,17 @@
 import torch
 import torch.distributed as dist
 
-from dlsys_code.book.bucket_chart import Span, lines, ready_and_sent, spans, stairs_of
+from dlsys_code.book.bucket_chart import (
+    Span,
+    lines,
+    ready_and_sent,
+    spans,
+    spans_of,
+    stairs_of,
+)
 from dlsys_code.system.bucket_overlap import travels
 from dlsys_code.world import compute
+from dlsys_code.world.journal import Event
 
 ALT = "两行横条：上面一行先算完再发，下面一行边算边发"
 PLAN = travels([2, 4, 4], backward_s=10.0, price=lambda n: 1.0 + 0.5 * n)
@@ -32,10 +40,33 @@ def test_what_travels_after_backward_is_exposed():
 
 
 def test_a_plan_is_drawn_alike_every_time():
-    drawn = lines({"all at once": PLAN, "buckets": PLAN}, alt=ALT)
-    assert drawn.svg == lines({"all at once": PLAN, "buckets": PLAN}, alt=ALT).svg
+    def panels() -> dict:
+        return {"all at once": spans(PLAN), "buckets": spans(PLAN)}
+
+    drawn = lines(panels(), alt=ALT)
+    assert drawn.svg == lines(panels(), alt=ALT).svg
     for text in ("all at once", "buckets", "backward", "hidden", "exposed"):
         assert f"<!-- {text} -->" in drawn.svg
+
+
+def test_a_record_begins_with_its_last_backward():
+    def event(op: str, start_s: float, end_s: float) -> Event:
+        return Event(0, "any", op, 0, start_s, end_s)
+
+    record = [
+        event("backward", 1.0, 2.0),
+        event("all_reduce", 1.5, 3.0),
+        event("backward", 10.0, 20.0),
+        event("all_reduce", 12.0, 14.0),
+        event("all_reduce", 19.0, 23.0),
+    ]
+    found = [span for span in spans_of(record) if span.start_s < span.end_s]
+    assert found == [
+        Span("backward", 0.0, 10.0),
+        Span("hidden", 2.0, 4.0),
+        Span("hidden", 9.0, 10.0),
+        Span("exposed", 10.0, 13.0),
+    ]
 
 
 def two_gradients() -> None:

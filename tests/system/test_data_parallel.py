@@ -250,8 +250,7 @@ def traced_backward(how: Recipe, text: Tensor, limits: dict) -> list[int]:
         weight.register_post_accumulate_grad_hook(mark)
     parallel = DataParallel(model, group, **limits)
     loss = serial.mean_loss(model, *serial.batch(how, text, 0, range(2)))
-    with compute("backward"):
-        parallel.backward(loss)
+    parallel.backward(loss)
     return [bucket.memory.nbytes for bucket in parallel.buckets]
 
 
