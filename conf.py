@@ -7,6 +7,7 @@ import mathjax
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
+from final_templates import finalize  # noqa: E402
 
 # Links from code come from static analysis.  None makes a name impossible to import,
 # so they are the same with and without torch installed.
@@ -31,6 +32,7 @@ extensions = [
     "code_links",
     "code_pages",
     "cross_references",
+    "final_templates",
     "glossary_links",
     "parts",
     "short_traceback",
@@ -65,6 +67,7 @@ autoapi_options = [
     "show-inheritance",
 ]
 autoapi_template_dir = "_templates/autoapi"
+autoapi_prepare_jinja_env = finalize
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -113,7 +116,7 @@ html_theme_options = {
     "toc_title": "本页目录",
     "search_bar_text": "搜索全书",
     "show_navbar_depth": 1,
-    # Only the branch of the page itself: all branches on all pages are half of the build.
+    # Only the branch of the page itself: all branches on all pages took half the build.
     "collapse_navbar": True,
     "navbar_persistent": [],  # one search box, in the side bar
     "footer_content_items": ["extra-footer"],

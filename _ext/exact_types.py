@@ -7,6 +7,7 @@ attribute of some class of ours, before it asks the inventory of Python; and the
 
 import ast
 import builtins
+from collections.abc import Iterator
 from functools import cache
 
 from code_pages import imports, module_of, source_of
@@ -14,6 +15,7 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 
+INSIDE = "dlsys_code."
 SEARCH_NEARBY = ("refspecific", "py:module", "py:class")
 
 
@@ -35,24 +37,26 @@ def meant(app: Sphinx, module: str, name: str) -> str | None:
     """
     if isinstance(getattr(builtins, name, None), type):
         return name
+    objects = app.env.autoapi_all_objects
+    if not any(full.endswith(f".{name}") for full in objects):
+        return None
     places = (f"{place}.{name}" for place in within_sight(module))
-    return next((full for full in places if full in app.env.autoapi_all_objects), None)
+    return next((full for full in places if full in objects), None)
+
+
+def within_sight(module: str) -> Iterator[str]:
+    """Yield a module of the package and those that it imports, through others too."""
+    seen = [module]
+    for place in seen:
+        yield place
+        seen += [name for name in imported(place) if name not in seen]
 
 
 @cache
-def within_sight(module: str) -> list[str]:
-    """Return a module of the package and those that it imports, through others too."""
-    seen = [module]
-    for place in seen:
-        code = source_of(place).read_text(encoding="utf-8")
-        names = sorted(set(imports(ast.parse(code))))
-        seen += [n for n in names if n not in seen and is_module(n)]
-    return seen
-
-
-def is_module(name: str) -> bool:
-    """Return whether a name is that of a module of the package."""
-    return name.startswith("dlsys_code.") and source_of(name).is_file()
+def imported(module: str) -> list[str]:
+    """Return the modules of the package that a module imports."""
+    names = set(imports(ast.parse(source_of(module).read_text(encoding="utf-8"))))
+    return [n for n in sorted(names) if n.startswith(INSIDE) and source_of(n).is_file()]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,0 +1,20 @@
+"""Do not ask at every use of a template whether its file has changed: it is one build."""
+
+from jinja2 import Environment
+from sphinx.application import Sphinx
+
+
+def finalize(environment: Environment) -> None:
+    """Keep templates as they were first read."""
+    environment.auto_reload = False
+
+
+def finalize_own(app: Sphinx) -> None:
+    """Do so with Sphinx's own templates; conf.py does it with AutoAPI's."""
+    if app.builder.format == "html":
+        finalize(app.builder.templates.environment)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", finalize_own)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
