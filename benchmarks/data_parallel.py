@@ -21,7 +21,7 @@ from dlsys_code.system.beside import Times, race, ratio
 from dlsys_code.system.data_parallel_beside import contender, contenders, torchs
 from dlsys_code.world import World
 
-ROUNDS = 40
+ROUNDS = 30
 RECIPES = {
     "small GPT": Recipe(batch=8, sequence=64),
     "wide GPT": Recipe(

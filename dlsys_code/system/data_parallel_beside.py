@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import average_gradients, share
+from dlsys_code.introduction.memory import Bytes, peak_of
 from dlsys_code.system.beside import Contender, Step
 from dlsys_code.system.data_parallel import DataParallel
 from dlsys_code.world import compute
@@ -85,3 +86,23 @@ def contenders(recipe: serial.Recipe, text: Tensor) -> dict[str, Contender]:
     """Return the three of them by name."""
     ways = {"ours": ours, "torch": torchs, "after": after}
     return {name: contender(recipe, text, wrap) for name, wrap in ways.items()}
+
+
+def peak_bytes(
+    recipe: serial.Recipe, text: Tensor, group: ProcessGroup, *, wrap: Wrap
+) -> Bytes:
+    """Return the largest live bytes of this rank in one step, by kind.
+
+    Gradients are set to zero, not to none: a watch knows by them which memory is the
+    buckets', which stay there from step to step.
+    """
+    model, backward = wrap(serial.fresh_model(recipe), group)
+    optimizer = serial.adamw(model, recipe)
+    data = serial.batch(recipe, text, 0, share(recipe, group))
+
+    def step() -> None:
+        backward(serial.mean_loss(model, *data))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+
+    return peak_of(step, model, optimizer)

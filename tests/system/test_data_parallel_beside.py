@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dlsys_code.introduction import tokens
+from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.gpt import GPTConfig
 from dlsys_code.introduction.serial import Recipe
 from dlsys_code.system import data_parallel_beside as beside
@@ -54,3 +54,17 @@ def raced() -> dict[str, int]:
 
 def test_they_race(world):
     assert world(2)(raced) == [{"ours": 2, "torch": 2, "after": 2}] * 2
+
+
+def peaks() -> list:
+    text, group = tokens.documentation()[:2000], dist.group.WORLD
+    ways = (beside.ours, beside.torchs)
+    return [beside.peak_bytes(RECIPE, text, group, wrap=wrap) for wrap in ways]
+
+
+def test_at_the_peak_there_is_one_copy_of_the_gradients_as_in_torchs(world):
+    n = sum(weight.nbytes for weight in serial.fresh_model(RECIPE).parameters())
+    for ours, torchs in world(2)(peaks):
+        assert ours == torchs
+        assert ours.weights == ours.gradients == n
+        assert ours.activations > 0
