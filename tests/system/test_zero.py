@@ -177,6 +177,33 @@ def test_a_step_sends_the_weights_twice_in_stage_3_thrice(world, text, p, stage)
     assert 0 <= padded - whole < 8 * p * (1 + MODEL.layers)
 
 
+def micro_batches_by_our_ring(how: Recipe, text: Tensor, stage: type, m: int) -> None:
+    group, model = dist.group.WORLD, serial.fresh_model(how)
+    make = partial(serial.adamw, recipe=how)
+    made = stage(
+        model,
+        list(model.blocks),
+        group,
+        make_optimizer=make,
+        reduce_scatter=ring.reduce_scatter,
+        start_gather=gathered_by_our_ring,
+    )
+    for part in range(m):
+        data = serial.batch(how, text, part, share(how, group))
+        made.backward(serial.mean_loss(model, *data) / m)
+    made.step()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("m", [1, 3])
+def test_bytes_grow_with_micro_batches_but_for_stage_1(world, text, m, stage):
+    p = 4
+    run = world(p).trace(micro_batches_by_our_ring, recipe(), text, stage, m)
+    times = {OptimizerShards: 2, GradientShards: m + 1, WeightShards: 3 * m}[stage]
+    once = 8 * (p - 1) * sum(units_of(recipe(), p))
+    assert run.bytes_sent() == [times * once] * p
+
+
 class Watched:
     """A stage with its passes, on one batch of this rank."""
 
