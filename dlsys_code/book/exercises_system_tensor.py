@@ -29,7 +29,7 @@ EXERCISES: dict[str, Exercise] = {
         },
         hints=[
             "一层几次全归约？每次的张量是 T × h 个 bf16。",
-            "4 × 32 次，每次发 2 × 7/8 × 8192 × 4096 × 2 字节。",
+            "4L 次，每次发 2(t-1)/t × T × h × 2 字节。",
         ],
     ),
     "logits_or_three": Question(

@@ -19,8 +19,8 @@ ADJOINT = {
     "reduce-scatter": "all-gather",
 }
 FORWARD = [  # calls of a forward pass, in order
+    (["all-reduce", "all-gather", "reduce-scatter"],),
     (["copy", "all-reduce"],),
-    (["all-gather", "reduce-scatter"],),
     (["reduce-scatter", "all-gather", "reduce-scatter"],),
     (["all-reduce", "copy", "all-reduce", "copy", "all-reduce"],),
 ]
