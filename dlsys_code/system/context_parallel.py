@@ -82,8 +82,8 @@ def work(T: int, p: int, layout: Layout) -> Tensor:
 def busiest(T: int, p: int, layout: Layout) -> int:
     """Return how many pairs are computed in turn when every step waits for all ranks.
 
-    `zigzag` needs T (T + 1)/(2 p), an equal share of the work; `contiguous`, with t =
-    T/p, needs t (t + 1)/2 + (p - 1) t^2, about 2 - 1/p times as many.
+    `zigzag` needs T (T + 1)/(2 p), an equal share of the work; `contiguous`, with k
+    tokens on a rank, k (k + 1)/2 + (p - 1) k^2, about 2 - 1/p times as many.
     """
     return int(work(T, p, layout).amax(0).sum())
 

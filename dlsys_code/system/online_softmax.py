@@ -1,14 +1,14 @@
 """Online softmax: attention over a few keys at a time, exact in the end.
 
-A softmax needs the sum over all its scores s.  Attention over a block of keys keeps the
+A softmax needs the sum over all its scores z.  Attention over a block of keys keeps the
 logarithm of its own sum, and two blocks become one without their scores::
 
-    block     l = log sum_j exp(s_j)          o = sum_j exp(s_j - l) v_j
+    block     l = log sum_j exp(z_j)          o = sum_j exp(z_j - l) v_j
     merged    l = log(exp(l_1) + exp(l_2))    o = exp(l_1 - l) o_1 + exp(l_2 - l) o_2
 
 With the final l, each block's share of the gradients needs no other block::
 
-    w_j = exp(s_j - l)    ds_j = w_j (do . v_j - do . o)
+    w_j = exp(z_j - l)    dz_j = w_j (do . v_j - do . o)
 
 Costs one number per query and head besides the output, and no (T, T) matrix; backward
 computes the scores anew.
@@ -86,9 +86,9 @@ def gradients(
     """Return one block's share of dq, and dk and dv as far as these queries ask."""
     weights = (scores_of(above.q, k, mask) - above.log_sum).exp()  # (..., m, n)
     inner = (above.out_gradient * above.out).sum(-1, keepdim=True)  # do . o
-    ds = weights * (above.out_gradient @ v.mT - inner)
-    ds = ds * above.q.size(-1) ** -0.5
-    return ds @ k, ds.mT @ above.q, weights.mT @ above.out_gradient
+    dz = weights * (above.out_gradient @ v.mT - inner)
+    dz = dz * above.q.size(-1) ** -0.5
+    return dz @ k, dz.mT @ above.q, weights.mT @ above.out_gradient
 
 
 class Kernel(NamedTuple):

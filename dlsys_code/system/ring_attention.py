@@ -13,7 +13,8 @@ For n bytes of k and v together on one rank, each rank sends::
 
 The moves cost no time where computing on a block takes longer than moving it: work per
 step falls with (T/p)^2, bytes with T/p only.  Many short steps lose.  Grouped-query
-heads make n smaller.
+heads make n smaller.  Written out, the scores of a block are (T/p)^2 numbers of every
+head for a moment; with the kernel of `online_softmax_fused` they never exist.
 
 Source: H. Liu, M. Zaharia and P. Abbeel, "Ring attention with blockwise transformers
 for near-infinite context", ICLR 2024.

@@ -114,7 +114,7 @@ def test_ulysses_is_one_process(world, p, causal, layout):
         check_parallel(world, p, attention, (2, 12, g, 6 * p, 5), layout, causal)
 
 
-few_examples = settings(max_examples=40, derandomize=True, deadline=None)
+few_examples = settings(max_examples=30, derandomize=True, deadline=None)
 SMALL = {
     "p": st.integers(1, 8),
     "g": st.integers(1, 3),
@@ -148,7 +148,7 @@ def test_two_tokens_on_each_rank(world, p, attention):
 
 
 @pytest.mark.parametrize("p", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize(("a", "g"), [(24, 24), (24, 2), (24, 3)])
+@pytest.mark.parametrize(("a", "g"), [(24, 24), (24, 3)])
 @pytest.mark.parametrize(
     ("attention", "formula"),
     [
