@@ -20,7 +20,7 @@ from functools import partial
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from dlsys_code.system.layouts import Layout, R, cut, dual
@@ -57,11 +57,12 @@ class Parallel:
         move: Callable[..., Tensor] = redistribute,
     ):
         self.graph, self.choice, self.mesh, self.move = graph, choice, mesh, move
-        self.parts: dict[str, Tensor] = {}
+        self.parts: dict[str, nn.Parameter] = {}
         for operator in graph:
             for name in (*operator.weights, *operator.buffers):
                 part = self.mine(weights[name], choice[operator.name].weights)
-                self.parts[name] = part.clone().requires_grad_(name in operator.weights)
+                learns = name in operator.weights
+                self.parts[name] = nn.Parameter(part.clone(), requires_grad=learns)
 
     def mine(self, whole: Tensor, of: Layout) -> Tensor:
         """Return this rank's part of a tensor that all ranks have."""

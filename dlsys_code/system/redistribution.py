@@ -2,9 +2,9 @@
 
 Layouts are places and moves are roads, so the cheapest way is a shortest path::
 
-    P P -> R R        P P -> S0 P -> S0 S0 -> S0 R -> R R
-                      two reduce-scatters and two all-gathers send 2 (p q - 1)/(p q) n
-                      bytes on a mesh (p, q); an all-reduce on each axis, up to 4 n
+    P P -> S0 P -> S0 R -> R R    2 (p q - 1)/(p q) n bytes on a mesh (p, q): an
+                                  all-reduce of a p-th only, between the two halves of
+                                  another.  One on each axis sends nearly twice as much
 
 Dijkstra's search opens layouts in the order of their distance, a short way first where
 two cost the same.  A tensor of D dimensions has (D + 2)^A layouts on A axes.  What is

@@ -25,6 +25,7 @@ from dlsys_code.system.operator_graph import Operator
 from dlsys_code.system.strategies import Choice, Options
 
 Added = Callable[[Operator, Choice], float]  # time of an operator and its edges [s]
+ROUNDED = 1 - 1e-12  # of equal times the first one stays, whatever rounding does
 
 
 def search(
@@ -43,7 +44,7 @@ def search(
                 choice = chosen | {operator.name: strategy}
                 open_now = tuple(choice[n].out for n in choice if n in used_later)
                 total = spent + added(operator, choice)
-                if total < longer.get(open_now, (inf,))[0]:
+                if total < ROUNDED * longer.get(open_now, (inf,))[0]:
                     longer[open_now] = (total, choice)
         best = longer
     return min(best.values(), key=lambda found: found[0])

@@ -173,9 +173,9 @@ BRANCHES = {
 def test_on_the_small_gpt_the_answer_is_brute_forces(p, branch, bandwidth):
     graph = GRAPH[BRANCHES[branch]]
     found, least, choice = both(graph, machine(p, bandwidth=bandwidth))
-    assert found == pytest.approx(least, rel=1e-12)
+    assert found == pytest.approx(least, rel=1e-9)
     mesh = machine(p, bandwidth=bandwidth)
-    assert step_s(graph, choice, mesh) == pytest.approx(least, rel=1e-12)
+    assert step_s(graph, choice, mesh) == pytest.approx(least, rel=1e-9)
 
 
 @pytest.mark.parametrize("slow", [1, 100])
@@ -184,7 +184,7 @@ def test_on_a_mesh_of_two_axes_too(some, slow):
     links = Link(latency_s=0, bandwidth=1e6 / slow), Link(latency_s=0, bandwidth=1e6)
     mesh = replace(machine(2, 2), links=links)
     found, least, _ = both(GRAPH[some], mesh)
-    assert found == pytest.approx(least, rel=1e-12)
+    assert found == pytest.approx(least, rel=1e-9)
 
 
 @dataclass(frozen=True)
