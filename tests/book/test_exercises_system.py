@@ -20,7 +20,7 @@ from dlsys_code.book import exercises_system_shares as shares
 from dlsys_code.book import exercises_system_stages as stages
 from dlsys_code.book.exercises import Puzzle
 from dlsys_code.book.exercises_running import values
-from dlsys_code.book.exercises_system import EXERCISES
+from dlsys_code.book.exercises_system_main import EXERCISES
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.gpt import GPTConfig
 from dlsys_code.primitive import exchange, ring
