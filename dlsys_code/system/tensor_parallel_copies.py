@@ -1,10 +1,10 @@
 """Weights that several ranks hold: each has made a part of the gradient.
 
 Norms are on every rank.  Grouped-query attention may have fewer key-value heads than
-there are ranks, p = c g: a head cannot be cut without cutting its scores, so it is on c
+there are ranks.  A head cannot be cut without cutting its scores, so it is on p / g
 neighbours, which use it for query heads of their own::
 
-    rank             0    1    2    3         p = 4, g = 2, c = 2
+    rank             0    1    2    3         p = 4, g = 2
     query heads      0,1  2,3  4,5  6,7       a = 8
     key-value head   0    0    1    1
 
@@ -13,8 +13,8 @@ only if the parts are added up before the update; their sum is the serial gradie
 rank lays its part into a row of n, for n different parts, zeros into the others, and
 all rows of all weights are summed in one call.
 
-Cost: c copies of key and value, their weights, their work and what is kept of them; per
-step an all-reduce of 2 L g d h elements.  Groups of c ranks would send g times less.
+Cost: p / g copies of key and value, their weights, their work and what is kept of them;
+per step an all-reduce of 2 L g d h elements.  Groups of p / g ranks would send less.
 
 Source: R. Pope et al., "Efficiently scaling transformer inference", MLSys 2023, section
 3.3, for one key-value head on all ranks.

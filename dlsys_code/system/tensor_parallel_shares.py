@@ -11,7 +11,7 @@ A transposed, so that the first cuts dimension 0 of its weight::
     not cut      the gains of norms    alike on every rank
 
 The query heads of a rank are those that use its key-value heads.  Where there are fewer
-of these than ranks, p = c g, each is on c neighbours: `tensor_parallel_copies`.
+of these than ranks, each is on p / g neighbours: `tensor_parallel_copies`.
 Cutting sends nothing; putting a matrix together again is one all-gather of its bytes.
 
 Source: M. Shoeybi et al., "Megatron-LM: training multi-billion parameter language

@@ -1,12 +1,16 @@
 """What section 05.2's exercises hold against an answer, by hand and by real steps."""
 
+from contextlib import nullcontext
 from math import ceil
 
+import cloudpickle
+import mistakes_system_zero
 import pytest
 from mistakes_system_zero import SAID
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from dlsys_code.book import exercises_running
 from dlsys_code.book import exercises_system_zero as zero
 from dlsys_code.book.exercises import Puzzle, Verdict
 from dlsys_code.book.exercises_functions import judge_function
@@ -15,6 +19,7 @@ from dlsys_code.book.exercises_running import judge
 from dlsys_code.world import shift
 
 EXERCISES = zero.EXERCISES
+cloudpickle.register_pickle_by_value(mistakes_system_zero)  # as a notebook's functions
 
 
 def square_of_norm(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -41,11 +46,21 @@ def verdict(name: str, answer: object) -> Verdict:
     return judge(exercise, answer, limit_s=10)
 
 
+@pytest.fixture
+def warm(world, monkeypatch):
+    """Keep the worlds of all tests open from judgement to judgement."""
+    monkeypatch.setattr(
+        exercises_running, "World", lambda p, device: nullcontext(world(p))
+    )
+
+
 @pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.usefixtures("warm")
 def test_right_answers_are_right(name):
     assert verdict(name, RIGHT[name]).right
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("noted", SAID, ids=lambda noted: noted.mine.__name__)
 def test_wrong_answers_are_told_why(noted):
     found = verdict(noted.exercise, noted.mine)
