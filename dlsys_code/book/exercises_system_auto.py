@@ -52,11 +52,11 @@ EXERCISES: dict[str, Exercise] = {
         near={
             MEGABYTES * (2 * 3 / 4 + 2 * 1 / 2): "这是两维各做一次全归约；能更少",
             MEGABYTES * (2 * 3 / 4): "这只加了第一维的 4 个 rank",
-            MEGABYTES * 7 / 8: "归约散发之后还要收集回来",
+            MEGABYTES * 7 / 8: "归约散发之后还要全收集回来",
             MEGABYTES * 2: "接近了：精确的是 2(p-1)/p 份，p = 8",
         },
         hints=[
-            "先在一维上归约散发，余下的一小份再在另一维上全归约，最后收集。",
+            "先在一维上归约散发，余下的一小份再在另一维上全归约，最后全收集。",
             "8 个 rank 的全归约至少发 2 × 7/8 份；这样走正好。",
         ],
     ),
@@ -90,7 +90,7 @@ EXERCISES: dict[str, Exercise] = {
         shown=checks.shown_roads,
         hints=[
             "总是先看目前离起点最近、还没看过的地方。",
-            "用 heapq 放 (路程, 地方)；拿出来的若看过就丢掉，是终点就返回。",
+            "用 heapq 存路程和地方；拿出来的若看过就丢掉，是终点就返回。",
         ],
     ),
     "best_chain": Puzzle(

@@ -107,7 +107,7 @@ def ways(
         axes = figure.add_subplot(facecolor=PAPER)
         shades = matplotlib.colors.LinearSegmentedColormap.from_list("", ["w", BLUE])
         shown = axes.pcolormesh(rows, cmap=shades, edgecolors=GREY, linewidth=0.4)
-        figure.colorbar(shown, label="sent by a rank [n]")
+        figure.colorbar(shown, label="sent by a rank [tensors]")
         dots = [(every.index(b) + 0.5, every.index(a) + 0.5) for a, b in marked]
         if dots:
             axes.plot(*zip(*dots, strict=True), "o", color=RED, markersize=4)

@@ -20,8 +20,11 @@ from torch.distributed.tensor import DTensor
 from dlsys_code.system.beside import Contender, Step
 from dlsys_code.system.layouts import Layout, cut, make_mesh
 from dlsys_code.system.redistribution import redistribute
+from dlsys_code.world import Trace
 
 Shape = tuple[int, ...]
+# What a rank sends in a ring, in units of (p - 1)/p of the bytes that a trace names.
+ON_A_RING = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1}
 Way = Callable[[Tensor, Layout, Layout, DeviceMesh], Tensor]
 
 
@@ -43,7 +46,7 @@ def contender(
     """
 
     def make(_: ProcessGroup) -> Step:
-        mesh = make_mesh(sizes)
+        mesh = make_mesh(sizes, torch.get_default_device().type)
         part = cut(torch.ones(shape), ends[0], sizes)[dist.get_rank()].clone()
 
         def step() -> Tensor:
@@ -61,3 +64,21 @@ def contenders(
     """Return both, for `race`."""
     ways = {"ours": redistribute, "DTensor": by_torch}
     return {name: contender(way, shape, ends, sizes) for name, way in ways.items()}
+
+
+def sent_in_spans(trace: Trace, *, rank: int = 0) -> dict[str, float]:
+    """Return the bytes that a rank sent after each marked span began, by its name.
+
+    Messages count as they are, a collective of torch as what a ring sends for it.
+    """
+    sent, span = {}, None
+    for event in (event for event in trace.events if event.rank == rank):
+        if event.kind == "compute":
+            span = event.op
+            sent[span] = 0.0
+        elif span and event.kind == "send":
+            sent[span] += event.bytes
+        elif span and event.kind == "collective":
+            p = len(event.group)
+            sent[span] += ON_A_RING[event.op] * (p - 1) / p * event.bytes
+    return sent

@@ -35,7 +35,7 @@ from dlsys_code.system.redistribution import (
     seconds,
     total,
 )
-from dlsys_code.system.redistribution_beside import contenders
+from dlsys_code.system.redistribution_beside import contenders, sent_in_spans
 from dlsys_code.system.redistribution_moves import moves
 from dlsys_code.system.redistribution_steps import OURS
 from dlsys_code.world import RankError, compute, control
@@ -69,21 +69,10 @@ def all_pairs(sizes: tuple[int, ...]) -> list[list[Tensor]]:
     return found
 
 
-def sent_in_spans(events, rank: int) -> dict[str, int]:
-    sent, now = {}, None
-    for event in (e for e in events if e.rank == rank):
-        if event.kind == "compute":
-            now = event.op
-            sent[now] = 0
-        elif event.kind == "send" and now:
-            sent[now] += event.bytes
-    return sent
-
-
 @pytest.mark.parametrize("sizes", [(2, 2), (2, 4)])
 def test_every_pair_gives_the_same_tensor_for_the_bytes_of_its_cost(world, sizes):
     trace = world(sizes[0] * sizes[1]).trace(all_pairs, sizes)
-    sent = [sent_in_spans(trace.events, rank) for rank in range(len(trace.results))]
+    sent = [sent_in_spans(trace, rank=r) for r in range(len(trace.results))]
     whole = number(SHAPE)
     for i, (source, target) in enumerate(PAIRS):
         exactly(join([row[i] for row in trace.results], target, sizes), whole)
@@ -93,8 +82,6 @@ def test_every_pair_gives_the_same_tensor_for_the_bytes_of_its_cost(world, sizes
 
 
 # ------------------------------------------------------------ beside torch's DTensor
-
-RING_SHARE = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}  # x (p - 1)/p n
 
 
 def torch_can(source: Layout, target: Layout) -> bool:
@@ -129,19 +116,6 @@ def all_pairs_by_torch(sizes: tuple[int, ...]) -> list[tuple[Tensor, int]]:
     return found
 
 
-def collective_bytes(events) -> dict[str, float]:
-    """What rank 0 sends in each span if every collective is a ring."""
-    sent, now = {}, None
-    for event in (e for e in events if e.rank == 0):
-        if event.kind == "compute":
-            now = event.op
-            sent[now] = 0
-        elif event.kind == "collective" and now:
-            p = len(event.group)
-            sent[now] += RING_SHARE[event.op] * (p - 1) / p * event.bytes
-    return sent
-
-
 @pytest.mark.parametrize(
     ("sizes", "cheaper_on_cpus", "cheaper_anywhere"),
     [((2, 2), 73, 35), ((2, 4), 83, 57)],
@@ -150,7 +124,7 @@ def test_never_more_bytes_than_torchs_own(
     world, sizes, cheaper_on_cpus, cheaper_anywhere
 ):
     trace = world(sizes[0] * sizes[1]).trace(all_pairs_by_torch, sizes)
-    sent, whole, less = collective_bytes(trace.events), number(SHAPE), [0, 0]
+    sent, whole, less = sent_in_spans(trace), number(SHAPE), [0, 0]
     pairs = [pair for pair in PAIRS if torch_can(*pair)]
     for i, (source, target) in enumerate(pairs):
         exactly(join([row[i][0] for row in trace.results], target, sizes), whole)
