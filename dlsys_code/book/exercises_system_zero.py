@@ -33,7 +33,7 @@ def least_one_number(p: int, count: int, item: int) -> Cost:
 
 
 EXERCISES: dict[str, Exercise] = {
-    "state_gigabytes": Question(
+    "shard_gigabytes": Question(
         value=HELD[2],
         unit="GB",
         near={
@@ -98,7 +98,7 @@ EXERCISES: dict[str, Exercise] = {
             "先 `x.square().sum().view(1)`，再让这一个数沿圈走，边走边加。",
         ],
     ),
-    "two_levels": Puzzle(
+    "inside_and_between": Puzzle(
         cases=lambda: counts.LEVELS,
         fault=counts.fault_of_levels,
         shown=counts.shown_levels,

@@ -136,14 +136,14 @@ def fault_of_order(answer: object, units: int) -> str:
     return f"第 {first} 次（从 0 数）收集不对：{given}"
 
 
-def two_levels(n: int, g: int, R: int) -> tuple[float, float]:
+def inside_and_between(n: int, g: int, R: int) -> tuple[float, float]:
     """Return what a rank sends inside and between: stage 3 in groups of g, R groups."""
     return 3 * (g - 1) / g * n, 2 * (R - 1) / R * n / g
 
 
 def fault_of_levels(answer: object, n: int, g: int, R: int) -> str:
     """Say what the bytes inside and between groups overlook; "" if nothing."""
-    inside, between = two_levels(n, g, R)
+    inside, between = inside_and_between(n, g, R)
     near_inside = {
         "阶段 3 有三趟：正向、反向各收集一次，归约散发一次": 2 * (g - 1) / g * n,
         "组里只有 g 个 rank": 3 * (g * R - 1) / (g * R) * n,
@@ -158,5 +158,5 @@ def fault_of_levels(answer: object, n: int, g: int, R: int) -> str:
 
 
 def shown_levels(n: int, g: int, R: int) -> str:
-    """Return a case of `two_levels` for the reader."""
+    """Return a case of `inside_and_between` for the reader."""
     return f"n = {n:,} 字节、g = {g}、R = {R}"

@@ -109,24 +109,24 @@ def unit_0_is_kept(units: int) -> list[int]:
 # ------------------------------------------------------------ two levels
 
 
-@wrong("two_levels", "inside", "阶段 3 有三趟")
+@wrong("inside_and_between", "inside", "阶段 3 有三趟")
 def two_trips(n: int, g: int, R: int) -> tuple[float, float]:
-    return 2 * (g - 1) / g * n, right.two_levels(n, g, R)[1]
+    return 2 * (g - 1) / g * n, right.inside_and_between(n, g, R)[1]
 
 
-@wrong("two_levels", "inside", "组里只有 g 个 rank")
+@wrong("inside_and_between", "inside", "组里只有 g 个 rank")
 def one_group(n: int, g: int, R: int) -> tuple[float, float]:
-    return 3 * (g * R - 1) / (g * R) * n, right.two_levels(n, g, R)[1]
+    return 3 * (g * R - 1) / (g * R) * n, right.inside_and_between(n, g, R)[1]
 
 
-@wrong("two_levels", "between", "只全归约自己那一片")
+@wrong("inside_and_between", "between", "只全归约自己那一片")
 def whole_between(n: int, g: int, R: int) -> tuple[float, float]:
-    return right.two_levels(n, g, R)[0], 2 * (R - 1) / R * n
+    return right.inside_and_between(n, g, R)[0], 2 * (R - 1) / R * n
 
 
-@wrong("two_levels", "between", "组间只走梯度")
+@wrong("inside_and_between", "between", "组间只走梯度")
 def weights_between(n: int, g: int, R: int) -> tuple[float, float]:
-    return right.two_levels(n, g, R)[0], 3 * (R - 1) / R * n / g
+    return right.inside_and_between(n, g, R)[0], 3 * (R - 1) / R * n / g
 
 
 # ------------------------------------------------------------ the norm

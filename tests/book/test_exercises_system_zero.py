@@ -34,7 +34,7 @@ RIGHT = {
     "pieces": lambda sizes, p, r: zero.pieces(sizes, p, r),
     "bytes_of_a_step": lambda *step: zero.bytes_of_a_step(*step),
     "gather_order": lambda units: zero.gather_order(units),
-    "two_levels": lambda n, g, R: zero.two_levels(n, g, R),
+    "inside_and_between": lambda n, g, R: zero.inside_and_between(n, g, R),
     "square_of_norm": square_of_norm,
 }
 
@@ -71,7 +71,7 @@ def test_wrong_answers_are_told_why(noted):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("state_gigabytes", 13 * (2 + 14 / 8)), ("ranks_that_fit", ceil(70 * 16 / 40))],
+    [("shard_gigabytes", 13 * (2 + 14 / 8)), ("ranks_that_fit", ceil(70 * 16 / 40))],
 )
 def test_the_numbers_by_hand(name, value):
     question = EXERCISES[name]
