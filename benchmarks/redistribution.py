@@ -35,6 +35,9 @@ CASES = [
     ((2, 4), "P P", "R R"),
     ((2, 4), "S0 S0", "R S0"),
     ((2, 4), "R P", "R R"),
+    ((2, 8), "P P", "R R"),
+    ((2, 8), "S0 S0", "R S0"),
+    ((2, 8), "R P", "R R"),
 ]
 RANKS = (2, 4)  # where no job of torchrun says how many
 
@@ -49,7 +52,7 @@ def main() -> None:
     """Race all cases for as many ranks as there are, and print the ratios."""
     job = running_job()
     worlds = {p: World(p) for p in ((job.ranks,) if job else RANKS)}
-    print(f"{ROUNDS} pairs each; ratio ours / DTensor: median [quartiles]")
+    lines = [f"{ROUNDS} pairs each; ratio ours / DTensor: median [quartiles]"]
     for shape, (sizes, source, target) in product(SHAPES, CASES):
         if prod(sizes) not in worlds:
             continue
@@ -58,8 +61,9 @@ def main() -> None:
         found = ratio(worlds[prod(sizes)](run)[0], "ours", "DTensor")
         sent = total(cheapest(shape, *ends, sizes, item=4)).bytes_sent
         case = f"{source} -> {target} on {sizes}"
-        if job is None or job.rank == 0:
-            print(f"{str(shape):14}{case:26}{found!s:22}{sent:>10,} bytes")
+        lines.append(f"{str(shape):14}{case:26}{found!s:22}{sent:>10,} bytes")
+    if job is None or job.rank == 0:
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":
