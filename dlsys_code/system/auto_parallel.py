@@ -95,7 +95,9 @@ class Parallel:
         return [self.move(x, at, into, self.mesh) for x in outs[name]]
 
     def backward(self, loss: Tensor) -> None:
-        """Give every part of a weight the gradient of the whole loss."""
+        """Give every part of a weight the gradient of the whole loss, anew."""
+        for part in self.parts.values():
+            part.grad = None
         loss.backward(torch.full_like(loss, 1 / self.mesh.size()))  # its terms: P
         for operator in self.graph:
             at = self.choice[operator.name].weights

@@ -385,3 +385,18 @@ def test_kinds_are_names_without_layer_and_number():
         "add",
     ]
     assert (layout("R")[0], layout("P")[0]) == (R, P)
+
+
+def gradients_twice(choice: Choice) -> list[list[Tensor]]:
+    whole = dict(model().named_parameters()) | {"words": torch.arange(16)}
+    parallel, found = Parallel(GRAPH, choice, whole, make_mesh((2,))), []
+    for _ in range(2):
+        parallel.backward(parallel.loss(data()))
+        parts = parallel.parts.values()
+        found.append([x.grad.clone() for x in parts if x.requires_grad])
+    return found
+
+
+def test_a_second_backward_begins_anew(world):
+    for first, second in world(2)(gradients_twice, by_hand(GRAPH, SAMPLES)):
+        exactly(first, second)
