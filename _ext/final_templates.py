@@ -1,4 +1,4 @@
-"""Do not ask at every use of a template whether its file has changed: it is one build."""
+"""Do not look, at every use of a template, whether its file has changed."""
 
 from jinja2 import Environment
 from sphinx.application import Sphinx
