@@ -7,7 +7,7 @@ import mathjax
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
-from final_templates import finalize  # noqa: E402
+from api_pages import prepare  # noqa: E402
 
 # Links from code come from static analysis.  None makes a name impossible to import,
 # so they are the same with and without torch installed.
@@ -67,7 +67,7 @@ autoapi_options = [
     "show-inheritance",
 ]
 autoapi_template_dir = "_templates/autoapi"
-autoapi_prepare_jinja_env = finalize
+autoapi_prepare_jinja_env = prepare
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88

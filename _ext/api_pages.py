@@ -10,9 +10,13 @@ they have the search and pages of their own.
 """
 
 import sys
+from functools import cache
+from typing import Any
 
 from astroid.manager import AstroidManager
+from autoapi._objects import PythonObject
 from docutils import nodes
+from final_templates import finalize
 from sphinx.application import Sphinx
 
 READ = {"dlsys_code", *sys.stdlib_module_names}
@@ -38,6 +42,25 @@ def tidy(app: Sphinx) -> None:
             page.unlink()
     if not any(folder.rglob("index.rst")):
         app.env.autoapi_source_hashes = None
+
+
+def prepare(environment: Any) -> None:
+    """Give AutoAPI's templates what they need."""
+    finalize(environment)
+    environment.filters["second_name"] = second_name
+
+
+def second_name(thing: PythonObject) -> str | None:
+    """Return the name under which a package offers a thing of one of its modules."""
+    return second_names(thing.app).get(thing.id)
+
+
+@cache
+def second_names(app: Sphinx) -> dict[str, str]:
+    """Return first name -> second name of what has two."""
+    shown = (thing for thing in app.env.autoapi_all_objects.values() if thing.display)
+    pairs = ((t.obj.get("original_path"), t.id) for t in shown)
+    return {first: second for first, second in reversed([*pairs]) if first}
 
 
 def show_call(

@@ -38,10 +38,16 @@ def meant(app: Sphinx, module: str, name: str) -> str | None:
     if isinstance(getattr(builtins, name, None), type):
         return name
     objects = app.env.autoapi_all_objects
-    if not any(full.endswith(f".{name}") for full in objects):
+    if name not in last_names(app):
         return None
     places = (f"{place}.{name}" for place in within_sight(module))
     return next((full for full in places if full in objects), None)
+
+
+@cache
+def last_names(app: Sphinx) -> set[str]:
+    """Return the names of all things of the package, without what stands before."""
+    return {full.rpartition(".")[2] for full in app.env.autoapi_all_objects}
 
 
 def within_sight(module: str) -> Iterator[str]:

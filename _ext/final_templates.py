@@ -1,10 +1,11 @@
-"""Do not ask at every use of a template whether its file has changed: it is one build."""
+"""Do not look, at every use of a template, whether its file has changed."""
 
-from jinja2 import Environment
+from typing import Any
+
 from sphinx.application import Sphinx
 
 
-def finalize(environment: Environment) -> None:
+def finalize(environment: Any) -> None:
     """Keep templates as they were first read."""
     environment.auto_reload = False
 

@@ -89,7 +89,7 @@ def test_a_formula_that_is_wrong_is_named(tex):
 @pytest.mark.parametrize(
     "text",
     [
-        "第 05.1、05.2 篇，[05.10 规划](05.system/10.planner.ipynb)，图 5.1.12",
+        "第 05.1、05.2 篇，第 15.10 篇第 3 节，[05.10 规划](a.ipynb)，图 5.1.12",
         "四个 rank，6 条消息，第 12 节，图 4.11、4.12，rank 10 和 11，习题 4.13",
         "2009 年，float32，`x = 144`，$p-1$ 条，$2^k$",
         "## 14 标题",
