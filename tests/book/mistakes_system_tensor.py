@@ -1,60 +1,16 @@
-"""Likely wrong answers to the exercises on tensor parallelism, and what is said.
-
-RIGHT: the page's answers, here until the section has its page.
-"""
+"""Likely wrong answers to the exercises on tensor parallelism, and what is said."""
 
 from collections.abc import Sequence
 from math import exp, log
 
+from exercises_on_the_page import ROOT, answers
 from noted import noting
 
+RIGHT = answers(ROOT / "04_AICluster" / "05.system" / "03.tensor_sequence.ipynb")
 SAID = []
 wrong = noting(SAID)
 ADJOINT = {"copy": "all-reduce", "all-reduce": "copy"}
 ADJOINT |= {"all-gather": "reduce-scatter", "reduce-scatter": "all-gather"}
-
-
-def calls_backward(forward: Sequence[str]) -> list[str]:
-    return [ADJOINT[call] for call in reversed(forward)]
-
-
-def my_heads(a: int, g: int, p: int, r: int) -> tuple[list[int], list[int]]:
-    queries = list(range(r * a // p, (r + 1) * a // p))
-    return queries, sorted({q * g // a for q in queries})
-
-
-def loss_of_parts(parts: Sequence[tuple]) -> float:
-    largest = max(m for m, _, _ in parts)
-    total = sum(s * exp(m - largest) for m, s, _ in parts)
-    (target,) = (z for *_, z in parts if z is not None)
-    return log(total) + largest - target
-
-
-def kept_by_rank(h: int, kv: int, a: int, f: int, tokens: int, p: int, way: str) -> int:
-    inside = 2 * h + 2 * kv + a + 4 * f
-    norms = {"tensor": p * (2 * h + 1), "sequence": h + 1 + p * h}
-    return tokens * (inside + 2 * norms.get(way, 2 * h + 1)) // p
-
-
-def fastest_degree(
-    compute_s: float, n: int, inside: float, outside: float, each: int, most: int
-) -> int:
-    def layer_s(t: int) -> float:
-        bandwidth = inside if t <= each else outside
-        return compute_s / t + 4 * 2 * (t - 1) / t * n / bandwidth
-
-    return min((2**k for k in range(int(most).bit_length())), key=layer_s)
-
-
-RIGHT = {
-    "tensor_sends": 4 * 32 * 2 * 7 / 8 * 8192 * 4096 * 2 / 1e9,
-    "logits_or_three": 128256 / (2 * 3),
-    "calls_backward": calls_backward,
-    "my_heads": my_heads,
-    "loss_of_parts": loss_of_parts,
-    "kept_by_rank": kept_by_rank,
-    "fastest_degree": fastest_degree,
-}
 
 
 # ------------------------------------------------------------ calls of a backward pass
@@ -90,19 +46,19 @@ def in_turns(a: int, g: int, p: int, r: int) -> tuple[list[int], list[int]]:
 
 @wrong("my_heads", "a = 8、g = 2、p = 4、r = 1\n键值头 []", "几个 rank 各有一份同样的")
 def nothing_left(a: int, g: int, p: int, r: int) -> tuple[list[int], list[int]]:
-    queries, _ = my_heads(a, g, p, r)
+    queries, _ = RIGHT["my_heads"](a, g, p, r)
     return queries, list(range(r * g // p, (r + 1) * g // p)) if g >= p else []
 
 
 @wrong("my_heads", "p = 4、r = 1\n键值头 [0, 1]：这些查询头只用 [0]")
 def all_where_few(a: int, g: int, p: int, r: int) -> tuple[list[int], list[int]]:
-    queries, keys = my_heads(a, g, p, r)
+    queries, keys = RIGHT["my_heads"](a, g, p, r)
     return queries, list(range(g)) if g < p else keys
 
 
 @wrong("my_heads", "键值头 [0]，这些查询头用的是 [1]")
 def always_the_first(a: int, g: int, p: int, r: int) -> tuple[list[int], list[int]]:
-    return my_heads(a, g, p, r)[0], [0]
+    return RIGHT["my_heads"](a, g, p, r)[0], [0]
 
 
 @wrong("my_heads", "要两列编号")
@@ -121,18 +77,18 @@ def sums_as_they_are(parts: Sequence[tuple]) -> float:
 
 @wrong("loss_of_parts", "还要加回最大值")
 def without_the_largest(parts: Sequence[tuple]) -> float:
-    return loss_of_parts(parts) - max(m for m, *_ in parts)
+    return RIGHT["loss_of_parts"](parts) - max(m for m, *_ in parts)
 
 
 @wrong("loss_of_parts", "目标的 logit 还没有减")
 def without_the_target(parts: Sequence[tuple]) -> float:
     (target,) = (z for *_, z in parts if z is not None)
-    return loss_of_parts(parts) + target
+    return RIGHT["loss_of_parts"](parts) + target
 
 
 @wrong("loss_of_parts", "正负反了")
 def a_likelihood(parts: Sequence[tuple]) -> float:
-    return -loss_of_parts(parts)
+    return -RIGHT["loss_of_parts"](parts)
 
 
 @wrong("loss_of_parts", "OverflowError")
@@ -156,17 +112,17 @@ def no_loss(parts: Sequence[tuple]) -> None:
 
 @wrong("kept_by_rank", "这是 sequence 的")
 def always_sequence(h, kv, a, f, tokens, p, way):  # noqa: ANN001, ANN201
-    return kept_by_rank(h, kv, a, f, tokens, p, "sequence")
+    return RIGHT["kept_by_rank"](h, kv, a, f, tokens, p, "sequence")
 
 
 @wrong("kept_by_rank", "这是 p 个 rank 加起来的")
 def of_all_ranks(h, kv, a, f, tokens, p, way):  # noqa: ANN001, ANN201
-    return p * kept_by_rank(h, kv, a, f, tokens, p, way)
+    return p * RIGHT["kept_by_rank"](h, kv, a, f, tokens, p, way)
 
 
 @wrong("kept_by_rank", "这是一个词元的")
 def of_a_token(h, kv, a, f, tokens, p, way):  # noqa: ANN001, ANN201
-    return kept_by_rank(h, kv, a, f, 1, p, way)
+    return RIGHT["kept_by_rank"](h, kv, a, f, 1, p, way)
 
 
 @wrong("kept_by_rank", "一层有两个归一化")
@@ -189,5 +145,5 @@ def no_power_of_two(*layer: float) -> int:
 
 @wrong("fastest_degree", "8：一层 1.02 ms，t = 1 时只要 0.2 ms")
 def always_a_host(*layer: float) -> int:
-    right = fastest_degree(*layer)
+    right = RIGHT["fastest_degree"](*layer)
     return 8 if right == 1 else right

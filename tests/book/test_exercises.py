@@ -23,7 +23,8 @@ CHAPTERS = [
 ]
 for chapter in CHAPTERS:  # their programs run on other ranks
     cloudpickle.register_pickle_by_value(chapter)  # as a notebook's functions are
-RIGHT = {name: right for each in CHAPTERS for name, right in each.RIGHT.items()}
+ANSWERS = [page.answers(chapter) for chapter in page.CHAPTERS]
+RIGHT = {name: right for answers in ANSWERS for name, right in answers.items()}
 SAID = [wrong for each in CHAPTERS for wrong in each.SAID]
 PAGES = {chapter: page.read(chapter) for chapter in page.CHAPTERS}
 ON_THE_PAGE = {name: each for found in PAGES.values() for name, each in found.items()}
