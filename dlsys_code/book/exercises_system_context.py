@@ -108,7 +108,7 @@ def fault_of_lockstep(answer: object, held: Sequence[Positions]) -> str:
     table, p = pairs(held), len(held)
     near = {
         "这是所有 rank 加起来的，同一步里它们同时算": sum(map(sum, table)),
-        "没有算因果遮罩：查询只看不晚于自己的键": sum(len(own) for own in held)
+        "没有算因果掩码：查询只看不晚于自己的键": sum(len(own) for own in held)
         * max(len(own) for own in held),
         "这是一个 rank 平均的，可是每一步要等最忙的": sum(map(sum, table)) / p,
         "这是 p 乘最忙的一步，要把各步最忙的相加": p * max(map(max, table)),

@@ -27,7 +27,7 @@ EXERCISES: dict[str, Exercise] = {
         },
         hints=[
             "攒 4 次，只有最后一次反向才发。",
-            "一份梯度 7e9 × 2 字节；每个 rank 发 2(p-1)/p 份。",
+            "一份梯度的字节是参数的个数乘二；每个 rank 发 2(p-1)/p 份。",
         ],
     ),
     "fill_buckets": Puzzle(
@@ -97,7 +97,7 @@ EXERCISES: dict[str, Exercise] = {
         },
         hints=[
             "它让每个 rank 的样本一样多：向上取整。",
-            "每个 rank ceil(50000 / 48) 个，乘 48，减 50,000。",
+            "每个 rank 的个数除完向上取整，乘 rank 数，再减样本数。",
         ],
     ),
 }

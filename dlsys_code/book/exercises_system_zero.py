@@ -38,13 +38,13 @@ EXERCISES: dict[str, Exercise] = {
         unit="GB",
         near={
             HELD[0]: "这是一点不分的",
-            HELD[1]: "这是阶段 1；阶段 2 的梯度也只留一片",
-            HELD[3]: "这是阶段 3；阶段 2 的权重人人一份",
+            HELD[1]: "这是第 1 阶段；第 2 阶段的梯度也只留一片",
+            HELD[3]: "这是第 3 阶段；第 2 阶段的权重人人一份",
             COUNT * (4 + 12 / RANKS) / GB: "2 字节的梯度也要除以 8",
         },
         hints=[
-            "每个参数 2 字节权重、2 字节梯度、12 字节优化器状态。",
-            "阶段 2 分后两样：2 + (2 + 12) / 8 字节，乘 130 亿。",
+            "每个参数的字节有三项：权重、梯度、优化器状态。",
+            "第 2 阶段分后两样：权重不变，后两样除以 8，再乘参数的个数。",
         ],
     ),
     "ranks_that_fit": Question(
@@ -55,7 +55,7 @@ EXERCISES: dict[str, Exercise] = {
             16 * 70 / 80: "每个 rank 只留 40 GB 给模型状态",
             1 + 4 * 70 / 40: "这是权重和梯度；优化器状态还有 12 字节",
         },
-        hints=["一共 16 × 70 GB，每个 rank 40 GB。"],
+        hints=["全部参数的状态一共多少字节？除以每个 rank 留出的。"],
     ),
     "pieces": Puzzle(
         cases=lambda: counts.CUTS,
@@ -74,8 +74,8 @@ EXERCISES: dict[str, Exercise] = {
         shown=counts.shown_step,
         hints=[
             "归约散发和全收集，每次都是 (p-1)/p 个 n。数一数一步有几次。",
-            "阶段 1 两次；阶段 2 每个微批次归约一次，更新后收集一次；阶段 3 呢？",
-            "阶段 3 每个微批次收集两次、归约一次，更新后不收集。",
+            "第 1 阶段两次；第 2 阶段每个微批次归约一次，更新后收集一次；第 3 阶段呢？",
+            "第 3 阶段每个微批次收集两次、归约一次，更新后不收集。",
         ],
     ),
     "gather_order": Puzzle(
@@ -103,7 +103,7 @@ EXERCISES: dict[str, Exercise] = {
         fault=counts.fault_of_levels,
         shown=counts.shown_levels,
         hints=[
-            "组里是阶段 3：三趟，每趟 (g-1)/g 个 n。",
+            "组里是第 3 阶段：三趟，每趟 (g-1)/g 个 n。",
             "归约散发之后，一个 rank 只有一片梯度，长 n/g。",
             "它与另外 R-1 组里同一片的主人全归约：2(R-1)/R 个 n/g。",
         ],

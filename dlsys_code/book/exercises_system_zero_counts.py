@@ -68,7 +68,7 @@ def fault_of_bytes(answer: object, stage: int, p: int, m: int, n: int) -> str:
 
 def shown_step(stage: int, p: int, m: int, n: int) -> str:
     """Return a case of `bytes_of_a_step` for the reader."""
-    return f"阶段 {stage}、p = {p}、m = {m}、n = {n:,} 字节"
+    return f"第 {stage} 阶段、p = {p}、m = {m}、n = {n:,} 字节"
 
 
 def pieces(sizes: Sequence[int], p: int, r: int) -> list[Piece]:
@@ -145,7 +145,7 @@ def fault_of_levels(answer: object, n: int, g: int, R: int) -> str:
     """Say what the bytes inside and between groups overlook; "" if nothing."""
     inside, between = inside_and_between(n, g, R)
     near_inside = {
-        "阶段 3 有三趟：正向、反向各收集一次，归约散发一次": 2 * (g - 1) / g * n,
+        "第 3 阶段有三趟：正向、反向各收集一次，归约散发一次": 2 * (g - 1) / g * n,
         "组里只有 g 个 rank": 3 * (g * R - 1) / (g * R) * n,
     }
     near_between = {

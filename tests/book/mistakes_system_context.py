@@ -95,12 +95,12 @@ def on_the_mean(held: list[list[int]]) -> float:
     return of_all(held) / len(held)
 
 
-@wrong("in_lockstep", "32：没有算因果遮罩")
+@wrong("in_lockstep", "32：没有算因果掩码")
 def without_a_mask(held: list[list[int]]) -> int:
     return sum(map(len, held)) * max(map(len, held))
 
 
-@wrong("in_lockstep", "32：没有算因果遮罩")
+@wrong("in_lockstep", "32：没有算因果掩码")
 def p_times_the_busiest(held: list[list[int]]) -> int:
     return len(held) * max(pairs(q, k) for q in held for k in held)
 

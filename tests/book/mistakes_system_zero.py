@@ -48,32 +48,32 @@ def no_list(sizes: Sequence[int], p: int, r: int) -> int:
 # ------------------------------------------------------------ bytes of a step
 
 
-@wrong("bytes_of_a_step", "阶段 1、p = 8、m = 4", "梯度攒到更新前才归约")
+@wrong("bytes_of_a_step", "第 1 阶段、p = 8、m = 4", "梯度攒到更新前才归约")
 def reduces_every_micro_batch(stage: int, p: int, m: int, n: int) -> float:
     return right.bytes_of_a_step(max(2, stage), p, m, n)
 
 
-@wrong("bytes_of_a_step", "阶段 3、p = 4、m = 1", "反向要再收集一次")
+@wrong("bytes_of_a_step", "第 3 阶段、p = 4、m = 1", "反向要再收集一次")
 def always_twice(stage: int, p: int, m: int, n: int) -> float:
     return 2 * (p - 1) / p * n
 
 
-@wrong("bytes_of_a_step", "阶段 2、p = 4、m = 4", "每个微批次都要归约一次")
+@wrong("bytes_of_a_step", "第 2 阶段、p = 4、m = 4", "每个微批次都要归约一次")
 def one_micro_batch(stage: int, p: int, m: int, n: int) -> float:
     return right.bytes_of_a_step(stage, p, 1, n)
 
 
-@wrong("bytes_of_a_step", "阶段 2、p = 4、m = 4", "权重只在更新之后收集一次")
+@wrong("bytes_of_a_step", "第 2 阶段、p = 4、m = 4", "权重只在更新之后收集一次")
 def gathers_every_time(stage: int, p: int, m: int, n: int) -> float:
     return (2 if stage == 1 else stage * m) * (p - 1) / p * n
 
 
-@wrong("bytes_of_a_step", "阶段 3、p = 4、m = 1", "更新之后不收集")
+@wrong("bytes_of_a_step", "第 3 阶段、p = 4、m = 1", "更新之后不收集")
 def gathers_after_the_update(stage: int, p: int, m: int, n: int) -> float:
     return right.bytes_of_a_step(stage, p, m, n) + (stage == 3) * (p - 1) / p * n
 
 
-@wrong("bytes_of_a_step", "阶段 1、p = 4、m = 1", "自己那一片不上网")
+@wrong("bytes_of_a_step", "第 1 阶段、p = 4、m = 1", "自己那一片不上网")
 def of_whole_arrays(stage: int, p: int, m: int, n: int) -> float:
     return right.bytes_of_a_step(stage, p, m, n) * p / max(1, p - 1)
 
@@ -109,7 +109,7 @@ def unit_0_is_kept(units: int) -> list[int]:
 # ------------------------------------------------------------ two levels
 
 
-@wrong("inside_and_between", "inside", "阶段 3 有三趟")
+@wrong("inside_and_between", "inside", "第 3 阶段有三趟")
 def two_trips(n: int, g: int, R: int) -> tuple[float, float]:
     return 2 * (g - 1) / g * n, right.inside_and_between(n, g, R)[1]
 
