@@ -52,7 +52,7 @@ class Part:
     held: nn.Module
     optimizer: torch.optim.Optimizer
     forward: Callable[[int], Tensor]
-    backward: Callable[[Tensor], None]
+    backward: Callable[[Tensor], object]
     update: Callable[[], None]
 
 
@@ -70,6 +70,17 @@ class Held:
 
 
 Scheme = Callable[[Recipe, Tensor, ProcessGroup], Part]
+Backward = Callable[[Tensor], object]
+
+
+def marked(backward: Backward) -> Backward:
+    """Return the same backward pass, marked in the trace."""
+
+    def marked_backward(loss: Tensor) -> None:
+        with compute("backward"):
+            backward(loss)
+
+    return marked_backward
 
 
 def stepped(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
@@ -91,7 +102,7 @@ def alone(recipe: Recipe, text: Tensor, group: ProcessGroup) -> Part:
         held=model,
         optimizer=optimizer,
         forward=reading(model, recipe, text, range(recipe.batch)),
-        backward=Tensor.backward,
+        backward=marked(Tensor.backward),
         update=stepped(optimizer),
     )
 
@@ -143,7 +154,7 @@ def zero(
         held=nn.ModuleList([model, stage.shards]),
         optimizer=stage.optimizer,
         forward=reading(model, recipe, text, share(recipe, dp)),
-        backward=stage.backward,
+        backward=marked(stage.backward),
         update=stage.step,
     )
 
@@ -165,7 +176,7 @@ def tensor(
         return tensor_parallel.mean_loss(model, *words)
 
     def backward(loss: Tensor) -> None:
-        loss.backward()
+        marked(Tensor.backward)(loss)
         complete(model, tp)
 
     return Part(
@@ -194,7 +205,7 @@ def context(recipe: Recipe, text: Tensor, cp: ProcessGroup) -> Part:
         return serial.mean_loss(here, *(x[:, mine] for x in words))
 
     def backward(loss: Tensor) -> None:
-        loss.backward()
+        marked(Tensor.backward)(loss)
         average_at_once(model, cp)
 
     return Part(
@@ -224,8 +235,7 @@ def train(
         with compute("forward"):
             loss = part.forward(step)
         value = serial.finite(loss, step)
-        with compute("backward"):
-            part.backward(loss)
+        part.backward(loss)
         part.update()
         yield value
 
