@@ -16,6 +16,7 @@ Each scheme's own module says what it costs and who invented it.
 Source: this book.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import average_at_once, share
+from dlsys_code.introduction.ledger import LAST
 from dlsys_code.introduction.memory import Bytes, watch
 from dlsys_code.introduction.serial import Recipe
 from dlsys_code.primitive.contenders import COLLECTIVES
@@ -240,6 +242,17 @@ def train(
         yield value
 
 
+def last_step(trace: Trace) -> Trace:
+    """Return the record of every rank's last step, of two or more."""
+    ends: dict[int, list[float]] = defaultdict(list)
+    for event in trace.events:
+        if event.kind == "compute" and event.op == LAST:
+            ends[event.rank].append(event.end_s)
+    begins = {rank: sorted(times)[-2] for rank, times in ends.items()}
+    events = [e for e in trace.events if e.start_s >= begins[e.rank]]
+    return Trace(trace.results, events)
+
+
 def bytes_sent(trace: Trace) -> list[float]:
     """Return what every rank sends: its messages, and of collectives what a ring sends.
 
@@ -258,13 +271,14 @@ def bytes_held(
 ) -> Held:
     """Return what this rank holds in a step."""
     part = scheme(recipe, text, group)
-    for step in range(2):  # the first makes the optimizer's states
-        with watch(part.held, part.optimizer) as memory:
-            loss = part.forward(step)
-            forward = memory.now
-            part.backward(loss)
-            backward = memory.now
-            part.update()
+    part.backward(part.forward(0))
+    part.update()  # makes the optimizer's states
+    with watch(part.held, part.optimizer) as memory:
+        loss = part.forward(1)
+        forward = memory.now
+        part.backward(loss)
+        backward = memory.now
+        part.update()
     most = Bytes(
         weights=forward.weights,
         gradients=backward.gradients,

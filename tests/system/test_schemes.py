@@ -118,3 +118,12 @@ def test_bytes_of_a_trace_are_messages_and_what_a_ring_sends(world):
             dist.recv(torch.empty(3), 0)
 
     assert schemes.bytes_sent(world(4).trace(program)) == [24 + 12, 24, 24, 24]
+
+
+def test_the_last_step_is_every_ranks_own(world, text):
+    trace = world(2).trace(trained, schemes.data, text, 3)
+    last = schemes.last_step(trace)
+    for rank in range(2):
+        spans = [e.op for e in last.events if e.rank == rank and e.kind == "compute"]
+        assert spans == ["forward", "backward", "optimizer"]
+    assert last.results == trace.results
