@@ -51,7 +51,9 @@ class Task:
     rank calls the program.  one_at_a_time: a rank may not send while it receives.
     pattern: says how a right program's messages do not go as they should.  mistaken:
     what comes out on all ranks of a likely mistake, from their inputs.  uses: torch's
-    collectives that it may call; what it sends then costs nothing here.
+    collectives that it may call; what it sends then costs nothing here.  x: what the
+    page calls the tensor that a rank brings.  stuck: what has likely been overlooked
+    where so many ranks wait for ever.
     """
 
     sizes: Sequence[tuple[int, int]]
@@ -64,6 +66,8 @@ class Task:
     pattern: Look = nothing_more
     mistaken: Mapping[str, Outcome] = field(default_factory=dict)
     uses: Sequence[str] = ()
+    x: str = "x"
+    stuck: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

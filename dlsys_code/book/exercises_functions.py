@@ -17,6 +17,7 @@ from types import FrameType
 from dlsys_code.book.exercises import Puzzle, Verdict
 
 AGAIN_S = 0.1  # from alarm to alarm
+OUT_OF_RANGE = "math range error"  # what is raised for exp(1000)
 
 
 class OutOfTime(BaseException):
@@ -62,7 +63,8 @@ def fault_of_call(puzzle: Puzzle, mine: Callable, case: tuple, limit_s: float) -
     except OutOfTime as late:
         return f"函数 {limit_s:g} 秒还没返回{line_of(mine, late.frame)}"
     except (Exception, SystemExit) as error:  # whatever a reader's code may raise
-        return f"抛出异常 {type(error).__name__}: {error}"
+        raised = f"抛出异常 {type(error).__name__}: {error}"
+        return raised + "；exp 溢出了，先减去最大的再取" * (OUT_OF_RANGE in str(error))
 
 
 @contextmanager

@@ -26,6 +26,8 @@ def judge_number(question: Question, given: object) -> Verdict:
         return Verdict(True, [f"{shown} {question.unit}"])
     if said := overlooked(question, number):
         return Verdict(False, [f"{shown} {question.unit}：{said}"])
+    if number % 1 == 0 and abs(number - question.value) < 0.5:
+        return Verdict(False, [f"{shown} {question.unit}：取整太早"])
     side = "小" if number < question.value else "大"
     return Verdict(False, [f"{shown} {question.unit}，偏{side}"])
 

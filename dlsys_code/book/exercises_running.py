@@ -33,6 +33,8 @@ EXPLAINED = {  # pattern in an error: what is behind it
     r"does not require grad": "梯度在通信那一步断了：它没有自己的反向",
     r"'module' object is not callable": "exchange 在这一章是模块，互换写 "
     "point_to_point.exchange",
+    r"NoneType.*contiguous": "要发的是 None，不是张量；"
+    "若是 x.grad，收到 x 之后要先 requires_grad_()，反向才有它",
     r"SIGABRT": "多半是收的人说的形状或类型，与发来的不同",
 }
 CHINESE = {  # what `World` says of a rank: the same for the reader
@@ -62,6 +64,8 @@ def judge(task: Task, mine: Program, *, limit_s: float = LIMIT_S) -> Verdict:
                 trace = world.trace(attempt, task.call, mine, count, timeout_s=limit_s)
             except RankError as error:
                 complaints = failure(error, limit_s)
+                if error.kind == "stuck" and p in task.stuck:
+                    complaints.append(task.stuck[p])
             else:
                 complaints = faults(task, trace, count)
         if complaints:
@@ -82,9 +86,9 @@ def attempt(call: Call, mine: Program, count: int) -> tuple[object, str]:
     kept = x.clone()
     result = call(mine, x, group)
     if not torch.equal(x, kept):
-        return result, "改写了参数 x；先 clone 再改"
+        return result, "改写了参数 {x}；先 clone 再改"
     if isinstance(result, Tensor) and shares_memory(result, x):
-        return result, "返回的就是参数 x 的内存，改一个，另一个也变；返回 x.clone()"
+        return result, "返回的就是参数 {x} 的内存，改一个，另一个也变；返回 {x}.clone()"
     return result, ""
 
 
@@ -101,7 +105,7 @@ def faults(task: Task, trace: Trace, count: int) -> list[str]:
         return wrong
     for rank, (_, misdeed) in enumerate(trace.results):
         if misdeed:
-            return [f"数都对，但 rank {rank} {misdeed}"]
+            return [f"数都对，但 rank {rank} {misdeed.format(x=task.x)}"]
     return of_a_right_result(task, trace, count)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from dlsys_code.book.exercises import Exercise, Puzzle, Question, Task
 from dlsys_code.book.exercises_architecture_counts import fault_of_count
 from dlsys_code.communication import bounds, formulas
+from dlsys_code.introduction.units import MB, MiB
 from dlsys_code.primitive.contenders import Inputs
 from dlsys_code.system.context_parallel import contiguous, seen, zigzag
 from dlsys_code.system.context_parallel_costs import Sequence as Sizes
@@ -18,7 +19,6 @@ from dlsys_code.system.context_parallel_costs import (
     ulysses_bytes,
 )
 
-MB = 1e6
 P, T, G, D = 16, 131_072, 8, 128  # ranks, tokens, key-value heads and their width
 BLOCK = 2 * G * (T // P) * D * 2 / MB  # keys and values of a rank in 16 bits
 WAYS = {"ring": ring_bytes, "gathered": gathered_bytes, "Ulysses": ulysses_bytes}
@@ -111,6 +111,7 @@ def fault_of_lockstep(answer: object, held: Sequence[Positions]) -> str:
         "没有算因果掩码：查询只看不晚于自己的键": sum(len(own) for own in held)
         * max(len(own) for own in held),
         "这是一个 rank 平均的，可是每一步要等最忙的": sum(map(sum, table)) / p,
+        "这是最忙的 rank 一共的活；每一步最忙的可以不是同一个": max(map(sum, table)),
         "这是 p 乘最忙的一步，要把各步最忙的相加": p * max(map(max, table)),
     }
     return fault_of_count(answer, in_lockstep(held), near)
@@ -125,6 +126,8 @@ def some_held() -> list[tuple[list[list[int]]]]:
         ([contiguous(12, 3, r).tolist() for r in range(3)],),
         (striped,),
         ([zigzag(24, 4, r).tolist() for r in range(4)],),
+        ([[3, 4], [2, 5], [0, 1]],),  # the busiest rank is not always the same
+        ([[2, 7], [3, 6], [4, 5], [0, 1]],),
     ]
 
 
@@ -176,7 +179,15 @@ def fault_of_choice(answer: object, p: int, a: int, g: int) -> str:
     return f"g 不能被 p 整除时，Ulysses 把每个键值头发 {lcm(g, p) // g} 次"
 
 
-SAME_NUMBERS = [(2, 32, 8), (4, 32, 8), (16, 32, 8), (3, 32, 8), (32, 32, 1), (8, 8, 1)]
+SAME_NUMBERS = [
+    (2, 32, 8),
+    (4, 32, 8),
+    (16, 32, 8),
+    (3, 32, 8),
+    (32, 32, 1),
+    (8, 8, 1),
+    (4, 4, 2),
+]
 
 EXERCISES: dict[str, Exercise] = {
     "merge_two": Puzzle(
@@ -198,6 +209,7 @@ EXERCISES: dict[str, Exercise] = {
             (P - 1) * BLOCK / 2: "k 和 v 都要走",
             (P - 1) * BLOCK * 4: "走的是 8 个键值头，不是 32 个查询头",
             (3 * P - 2) * BLOCK: "这是正向加反向的，只问正向",
+            (P - 1) * BLOCK * MB / MiB: "这是 MiB；1 MB 是 10^6 字节",
             P * (P - 1) * BLOCK: "每个 rank 只有 T/p 个词元",
         },
         hints=[

@@ -22,7 +22,7 @@ GRAPHS = [
     (SKIPS, {"x": 1, "y": 0, "z": 1, "w": 0, "v": 1}),
 ]
 STEPS = [  # stage, bytes of weights, ranks, micro-batches
-    *((stage, 1200, p, 1) for p in (2, 4) for stage in range(4)),
+    *((stage, 1200, p, 1) for p in (5, 2) for stage in range(4)),
     *((stage, 1200, p, m) for p, m in ((4, 3), (3, 8)) for stage in range(4)),
     (3, 1200, 1, 2),
 ]
@@ -67,8 +67,7 @@ def fault_of_bytes(answer: object, stage: int, n: int, p: int, m: int) -> str:
     times = {0: 2, 1: 2, 2: m + 1, 3: 3 * m}[stage]
     near = {
         "少乘了 (p - 1)/p：自己的一份不用发": times * n,
-        "这是所有 rank 加起来的": times * part * p,
-        "要乘 (p - 1)/p，不是 p - 1": times * (p - 1) * n,
+        "要乘 (p - 1)/p，不是 p - 1：那是所有 rank 加起来的": times * (p - 1) * n,
     }
     if stage < 2:
         near["梯度先在本地累积，最后只归约一次"] = 2 * m * part

@@ -59,6 +59,7 @@ EXERCISES: dict[str, Exercise] = {
             float(
                 (BACKWARD_S - BYTES_S) // ALPHA_S
             ): "环上一个桶要 2(p-1) 轮，每轮付一次 α",
+            (BACKWARD_S - BYTES_S) / STARTS_S: "桶数要整数，向下取",
             float((BACKWARD_S - N / BANDWIDTH) // STARTS_S): "每个 rank 发 2(p-1)/p 份",
         },
         hints=[

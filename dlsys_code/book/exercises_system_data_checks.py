@@ -72,6 +72,8 @@ def fault_of_buckets(
     for said, wrong in near.items():
         if given == wrong:
             return f"{given}：{said}"
+    if list(map(sorted, given)) == list(map(sorted, right)):
+        return f"{given}：桶对，桶里的次序不对，先放进去的在前"
     return f"{given}，应当是 {right}；放进去之后够了上限，桶才关上"
 
 
@@ -127,6 +129,9 @@ def fault_of_exposed(
         "最后一个桶之前，可能还有别的桶在排队": price(sizes[-1]),
         "这是全部通信，有一部分藏在反向后面": sum(map(price, sizes)),
         "通信没有一开始就走：第一个桶要先装满": sum(map(price, sizes)) - backward_s,
+        "第一个桶装满之前没有东西可发，不是一直在发": max(
+            0.0, sum(map(price, sizes)) - backward_s
+        ),
     }
     return fault_of_count(answer, right, near)
 

@@ -74,6 +74,7 @@ NUMBERS = {
             FASTEST / 2: "全归约要发 2(p-1)/p 份，少乘了 2",
             min(total_ms(t, calls=2) for t in FITS): "每层四次：反向也有两次",
             FASTEST / 1000: "单位是毫秒",
+            **dict.fromkeys(WAYS, "这是 t；要的是毫秒"),
         },
         hints=[
             "先看 t 是几才放得下：`7e9 * 16 / t` 字节不超过 `60e9`。",

@@ -15,7 +15,7 @@ from dlsys_code.primitive.contenders import Inputs
 from dlsys_code.world import Trace
 
 ITEM = 8  # bytes of a float64
-SAMPLES = {2: (2, 2), 4: (5, 2, 0, 1), 3: (4, 1, 3)}  # of each rank; sums are 2^i
+SAMPLES = {2: (3, 1), 4: (5, 2, 0, 1), 3: (4, 1, 3)}  # of each rank; sums are 2^i
 TOKENS, WIDTH = 4, 2
 
 
@@ -51,6 +51,12 @@ def plain(inputs: Sequence[Tensor], samples: Sequence[int]) -> Tensor:
 def weighted(inputs: Sequence[Tensor], samples: Sequence[int]) -> Tensor:
     """The sum over all samples."""
     return sum(k * x for k, x in zip(samples, inputs, strict=True))
+
+
+def over_own(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What comes out where each rank divides by its own samples, and by the ranks."""
+    p, samples = len(inputs), SAMPLES[len(inputs)]
+    return [weighted(inputs, samples) / p / max(own, 1) for own in samples]
 
 
 # ------------------------------------------------------------ columns, then rows
@@ -95,6 +101,16 @@ def without_relu(inputs: Sequence[Tensor]) -> list[Tensor]:
     return [total.flatten()] * len(inputs)
 
 
+def summed_twice(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What comes out where the ranks add up between the two matrices and after."""
+    return [torch.stack(summed_inside(inputs)).sum(0)] * len(inputs)
+
+
+def relu_at_the_end(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What comes out where the relu is taken of the output."""
+    return [total.relu() for total in without_relu(inputs)]
+
+
 def one_call(trace: Trace) -> list[str]:
     """Say how many all-reduces there were, and how large, where one small is enough."""
     sizes = [e.bytes for e in trace.events if e.kind == "collective" and e.rank == 0]
@@ -108,7 +124,7 @@ def one_call(trace: Trace) -> list[str]:
 
 PROGRAMS = {
     "uneven_mean": Task(
-        sizes=[(2, 4), (4, 3), (3, 5)],
+        sizes=[(2, 5), (4, 3), (3, 5)],
         answer=mean_of_samples,
         most=free,
         least=free,
@@ -120,7 +136,10 @@ PROGRAMS = {
             "除以了 rank 数，要除以全部样本数": on_all(
                 lambda inputs, samples: weighted(inputs, samples) / len(inputs)
             ),
+            "要除以全部样本数，不是 rank 数乘自己的样本数": over_own,
         },
+        x="gradient",
+        stuck={4: "没有样本的 rank 也要来相加"},  # where one has none
         hints=[
             "平均乘样本数是和：几个 rank 的和可以直接相加。",
             "全部样本数也要一次全归约才知道。",
@@ -134,10 +153,13 @@ PROGRAMS = {
         least=free,
         call=with_share,
         pattern=one_call,
+        x="first 或 second",
         uses=("all_reduce",),
         mistaken={
             "在两个矩阵中间相加了：各个 rank 的列不是同一些列": summed_inside,
+            "中间也相加了：隐藏层的各列属于不同的 rank，不能相加": summed_twice,
             "两个矩阵之间少了 relu": without_relu,
+            "relu 要在两个矩阵之间，不在最后": relu_at_the_end,
         },
         hints=[
             "`x @ first` 是隐藏层里自己的几列，relu 逐个数做，不用别人的列。",

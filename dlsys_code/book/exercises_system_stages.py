@@ -65,6 +65,18 @@ def serial_gradients(
     return [stage.weight.grad.flatten() for stage in model]
 
 
+def gradients_of_own_sums(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return what comes out where each stage starts backward from its own output."""
+    last = len(inputs) - 1
+    model = [Part(x, last=r == last) for r, x in enumerate(inputs)]
+    for x in micro_batches(isqrt(len(inputs[0]))):
+        for stage in model:
+            y = stage(x)
+            y.sum().backward()
+            x = y.detach()
+    return [stage.weight.grad.flatten() for stage in model]
+
+
 def gradient_of_stage(inputs: Inputs, p: int, rank: int, root: int) -> Tensor:
     """The gradient that a rank must end with."""
     return serial_gradients([inputs(r) for r in range(p)])[rank]
@@ -95,6 +107,7 @@ THROUGH_STAGES = Task(
         "梯度除以了微批次数：这里要的是和": lambda inputs: [
             total / MICRO_BATCHES for total in serial_gradients(inputs)
         ],
+        "反向要从收来的梯度开始，不是从自己的输出": gradients_of_own_sums,
         "只有第一个微批次的梯度": lambda inputs: serial_gradients(inputs, [0]),
     },
     hints=[

@@ -4,7 +4,7 @@ from dlsys_code.book import exercises_system_tensor_checks as checks
 from dlsys_code.book.exercises import Exercise, Puzzle, Question
 from dlsys_code.communication import cost
 from dlsys_code.introduction.llamas import llamas
-from dlsys_code.introduction.units import GB
+from dlsys_code.introduction.units import GB, GiB
 
 LLAMA = llamas()["Llama 3 8B"].config
 TOKENS, T_DEGREE = 8192, 8
@@ -18,12 +18,13 @@ EXERCISES: dict[str, Exercise] = {
         value=SENT,
         unit="GB",
         near={
-            SENT / 2: "只算了正向；反向也有一样多",
+            SENT / 2: "正好是一半：只算了正向，或者漏了环的两趟",
             SENT / 4: "一层正向有两次全归约，反向也有两次",
             4
             * LLAMA.layers
             * STREAM
             / GB: "这是张量的字节；环上每个 rank 发 2(p-1)/p 倍",
+            SENT * GB / GiB: "这是 GiB；1 GB 是 10^9 字节",
             2 * SENT: "bf16 一个数 2 字节",
             SENT * T_DEGREE: "这是 8 个 rank 加起来的",
         },

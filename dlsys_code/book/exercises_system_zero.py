@@ -1,5 +1,7 @@
 """The exercises of section 05.2, on sharded model states, in the page's order."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,12 @@ FITS = 28  # ranks: 16 x 70 / 40, rounded up
 def square_of_all(inputs: Inputs, p: int, rank: int, root: int) -> Tensor:
     """The square of the norm of all shards together, on every rank."""
     return torch.stack([inputs(r).square().sum() for r in range(p)]).sum().view(1)
+
+
+def norm_of_all(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What comes out on all ranks where the root is taken."""
+    squares = torch.stack([x.square().sum() for x in inputs])
+    return [squares.sum().sqrt().view(1)] * len(inputs)
 
 
 def one_number(p: int, count: int, item: int) -> Cost:
@@ -94,6 +102,7 @@ EXERCISES: dict[str, Exercise] = {
         answer=square_of_all,
         most=one_number,
         least=least_one_number,
+        mistaken={"开了方：要的是平方": norm_of_all},
         hints=[
             "片不用拼起来：平方和是各片平方和之和。",
             "先 `x.square().sum().view(1)`，再让这一个数沿圈走，边走边加。",

@@ -27,8 +27,7 @@ wrong = noting(SAID)
 
 @wrong(
     "uneven_mean",
-    "4 个 rank、每个 3 个数\nrank 0：每个 rank 算成一样重；要按样本数加权",
-    "前面 2 个 rank × 4 个数都对",
+    "2 个 rank、每个 5 个数\nrank 0：每个 rank 算成一样重；要按样本数加权",
 )
 def mean_of_ranks(gradient: Tensor, samples: int, group: ProcessGroup) -> Tensor:
     return torch_sum(gradient, group) / group.size()
@@ -44,14 +43,31 @@ def over_the_ranks(gradient: Tensor, samples: int, group: ProcessGroup) -> Tenso
     return torch_sum(gradient * samples, group) / group.size()
 
 
-@wrong("uneven_mean", "4 个 rank、每个 3 个数", "程序停住了", "rank 2 已经返回")
+@wrong("uneven_mean", "2 个 rank", "rank 0：每个 rank 算成一样重；要按样本数加权")
+def mean_in_its_place(gradient: Tensor, samples: int, group: ProcessGroup) -> Tensor:
+    dist.all_reduce(gradient, group=group)
+    return gradient / group.size()
+
+
+@wrong("uneven_mean", "rank 0：要除以全部样本数，不是 rank 数乘自己的样本数")
+def over_its_own(gradient: Tensor, samples: int, group: ProcessGroup) -> Tensor:
+    return torch_sum(gradient * samples, group) / group.size() / max(samples, 1)
+
+
+@wrong(
+    "uneven_mean",
+    "4 个 rank、每个 3 个数",
+    "程序停住了",
+    "rank 2 已经返回",
+    "没有样本的 rank 也要来相加\n前面 2 个 rank × 5 个数都对",
+)
 def stays_away(gradient: Tensor, samples: int, group: ProcessGroup) -> Tensor:
     if not samples:
         return gradient.clone()
     return RIGHT["uneven_mean"](gradient, samples, group)
 
 
-@wrong("uneven_mean", "数都对，但 rank 0 改写了参数 x；先 clone 再改")
+@wrong("uneven_mean", "数都对，但 rank 0 改写了参数 gradient；先 clone 再改")
 def in_its_place(gradient: Tensor, samples: int, group: ProcessGroup) -> Tensor:
     right = RIGHT["uneven_mean"](gradient, samples, group)
     dist.all_reduce(gradient, group=group)
@@ -161,7 +177,32 @@ def waits_for_the_gradient(
         receive(batches[0], group, source=group.rank() - 1)
 
 
-@wrong("through_stages", "rank 0：第 ", "应当是")
+@wrong("through_stages", "rank 0：梯度除以了微批次数：这里要的是和")
+def mean_of_losses(stage: nn.Module, batches: Sequence, group: ProcessGroup) -> None:
+    whole = stage.forward
+    m = len(batches) if group.rank() == group.size() - 1 else 1
+    stage.forward = lambda x: whole(x) / m
+    RIGHT["through_stages"](stage, batches, group)
+
+
+@wrong("through_stages", "rank 1 抛出异常：要发的是 None", "先 requires_grad_()")
+def no_gradient_asked_for(
+    stage: nn.Module, batches: Sequence, group: ProcessGroup
+) -> None:
+    r, last, kept = group.rank(), group.size() - 1, []
+    for x in batches:
+        given = receive(x, group, source=r - 1) if r else x
+        y = stage(given)
+        if r < last:
+            send(y.detach(), group, to=r + 1)
+        kept.append((given, y))
+    for given, y in kept:
+        y.backward(receive(y, group, source=r + 1) if r < last else None)
+        if r:
+            send(given.grad, group, to=r - 1)
+
+
+@wrong("through_stages", "rank 0：反向要从收来的梯度开始，不是从自己的输出")
 def gradient_of_ones(stage: nn.Module, batches: Sequence, group: ProcessGroup) -> None:
     r, last = group.rank(), group.size() - 1
     for x in batches:
@@ -174,7 +215,7 @@ def gradient_of_ones(stage: nn.Module, batches: Sequence, group: ProcessGroup) -
 # ------------------------------------------------------------ bytes of a step
 
 
-@wrong("stage_bytes", "stage = 3、n = 1200、p = 2、m = 1", "正向、反向各收集一次")
+@wrong("stage_bytes", "stage = 3、n = 1200、p = 5、m = 1", "正向、反向各收集一次")
 def as_in_stage_1(stage: int, n: int, p: int, m: int) -> float:
     return 2 * (p - 1) * n / p
 
@@ -207,7 +248,7 @@ def gathered_once(stage: int, n: int, p: int, m: int) -> float:
     return times * (p - 1) * n / p
 
 
-@wrong("stage_bytes", "stage = 3、n = 1200、p = 2、m = 1", "下一步正向会收集")
+@wrong("stage_bytes", "stage = 3、n = 1200、p = 5、m = 1", "下一步正向会收集")
 def gathered_after_the_update(stage: int, n: int, p: int, m: int) -> float:
     return RIGHT["stage_bytes"](stage, n, p, m) + (stage == 3) * (p - 1) * n / p
 
@@ -217,7 +258,12 @@ def its_own_too(stage: int, n: int, p: int, m: int) -> float:
     return RIGHT["stage_bytes"](stage, n, p, m) * p / (p - 1)
 
 
-@wrong("stage_bytes", "600：归约散发之后还有一次全收集")
+@wrong("stage_bytes", "p = 5、m = 1\n9,600：要乘 (p - 1)/p，不是 p - 1")
+def not_over_p(stage: int, n: int, p: int, m: int) -> float:
+    return RIGHT["stage_bytes"](stage, n, p, m) * p
+
+
+@wrong("stage_bytes", "960：归约散发之后还有一次全收集")
 def scattered_only(stage: int, n: int, p: int, m: int) -> float:
     return (p - 1) * n / p
 
@@ -305,6 +351,29 @@ def without_relu(
     x: Tensor, first: Tensor, second: Tensor, group: ProcessGroup
 ) -> Tensor:
     return torch_sum(x @ first @ second, group)
+
+
+@wrong("columns_then_rows", "relu 要在两个矩阵之间，不在最后")
+def relu_too_late(
+    x: Tensor, first: Tensor, second: Tensor, group: ProcessGroup
+) -> Tensor:
+    return torch_sum(x @ first @ second, group).relu()
+
+
+@wrong("columns_then_rows", "隐藏层的各列属于不同的 rank，不能相加")
+def summed_twice(
+    x: Tensor, first: Tensor, second: Tensor, group: ProcessGroup
+) -> Tensor:
+    return torch_sum(torch_sum(x @ first, group).relu() @ second, group)
+
+
+@wrong("columns_then_rows", "数都对，但 rank 0 改写了参数 first 或 second；先 clone")
+def weights_changed(
+    x: Tensor, first: Tensor, second: Tensor, group: ProcessGroup
+) -> Tensor:
+    right = RIGHT["columns_then_rows"](x, first, second, group)
+    second.mul_(2)
+    return right
 
 
 @wrong("columns_then_rows", "每个数都除以了 2：求了平均，这里要的是和")

@@ -35,7 +35,7 @@ def added_logarithms(
     return l_1 + l_2, o_1
 
 
-@wrong("merge_two", "l_1 = 1000.0", "OverflowError")
+@wrong("merge_two", "l_1 = 1000.0", "OverflowError", "先减去最大的再取")
 def without_a_maximum(
     l_1: float, o_1: float, l_2: float, o_2: float
 ) -> tuple[float, float]:
@@ -98,6 +98,15 @@ def on_the_mean(held: list[list[int]]) -> float:
 @wrong("in_lockstep", "32：没有算因果掩码")
 def without_a_mask(held: list[list[int]]) -> int:
     return sum(map(len, held)) * max(map(len, held))
+
+
+@wrong(
+    "in_lockstep",
+    "held = [[3, 4], [2, 5], [0, 1]]\n9：这是最忙的 rank 一共的活；",
+    "每一步最忙的可以不是同一个",
+)
+def of_the_slowest_rank(held: list[list[int]]) -> int:
+    return max(pairs(own, sum(held, [])) for own in held)
 
 
 @wrong("in_lockstep", "32：没有算因果掩码")

@@ -45,6 +45,11 @@ def never_above(sizes: Sequence[int], first: int, limit: int) -> list:
     return buckets
 
 
+@wrong("fill_buckets", "[[3], [1, 2], [0]]：桶对，桶里的次序不对，先放进去的在前")
+def sorted_inside(sizes: Sequence[int], first: int, limit: int) -> list:
+    return list(map(sorted, RIGHT["fill_buckets"](sizes, first, limit)))
+
+
 @wrong("fill_buckets", "要一列桶")
 def no_buckets(sizes: Sequence[int], first: int, limit: int) -> int:
     return 3
@@ -68,6 +73,13 @@ def nothing_hidden(sizes: Sequence[int], backward_s: float, price: Callable) -> 
 @wrong("exposed_after", "第一个桶要先装满")
 def all_hidden(sizes: Sequence[int], backward_s: float, price: Callable) -> float:
     return sum(map(price, sizes)) - backward_s
+
+
+@wrong("exposed_after", "0：第一个桶装满之前没有东西可发，不是一直在发")
+def sent_from_the_start(
+    sizes: Sequence[int], backward_s: float, price: Callable
+) -> float:
+    return max(0, sum(map(price, sizes)) - backward_s)
 
 
 @wrong("launches", "前面的桶还没发")

@@ -91,7 +91,7 @@ def a_likelihood(parts: Sequence[tuple]) -> float:
     return -RIGHT["loss_of_parts"](parts)
 
 
-@wrong("loss_of_parts", "OverflowError")
+@wrong("loss_of_parts", "OverflowError", "exp 溢出了，先减去最大的再取")
 def too_large(parts: Sequence[tuple]) -> float:
     (target,) = (z for *_, z in parts if z is not None)
     return log(sum(s * exp(m) for m, s, _ in parts)) - target

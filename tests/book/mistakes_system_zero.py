@@ -155,7 +155,7 @@ def sum_then_square(x: Tensor, group: ProcessGroup) -> Tensor:
     return total.square().sum().view(1)
 
 
-@wrong("square_of_norm", "rank 0")
+@wrong("square_of_norm", "2 个 rank、每个 1 个数\nrank 0：开了方：要的是平方")
 def norm_itself(x: Tensor, group: ProcessGroup) -> Tensor:
     total = passing = x.square().sum().view(1)
     for _ in range(group.size() - 1):

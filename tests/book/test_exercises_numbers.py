@@ -79,6 +79,12 @@ def test_a_count_too_large_for_a_float_is_too_large():
         ("save_every", 9.6, "9.6 分钟，偏小"),
         ("save_every", 19.6, "19.6 分钟，偏大"),
         ("cables_crossed", 8664, "8,664 根次，偏大"),
+        ("fastest_layout", 169, "169 毫秒：取整太早"),
+        ("fastest_layout", 168, "168 毫秒，偏小"),
+        ("fastest_layout", 4, "4 毫秒：这是 t；"),
+        ("most_buckets", 180.57, "桶数要整数，向下取"),
+        ("tensor_sends", 14, "14 GB：这是 GiB"),
+        ("ring_megabytes", 480, "480 MB：这是 MiB"),
         ("roce_goodput", 46.4, "46.4 GB/s，偏大"),
     ],
 )

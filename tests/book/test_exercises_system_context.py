@@ -56,3 +56,18 @@ def test_the_pairs_in_turn_are_those_of_the_section(layout):
 def test_near_misses_are_told_apart_from_the_answer():
     for exercise in (context.EXERCISES[n] for n in ("ring_megabytes", "ulysses_from")):
         assert all(abs(near - exercise.value) > 1e-2 * near for near in exercise.near)
+
+
+@pytest.mark.parametrize(
+    ("held", "turns"),
+    [([[3, 4], [2, 5], [0, 1]], 11), ([[2, 7], [3, 6], [4, 5], [0, 1]], 15)],
+)
+def test_the_busiest_rank_of_a_step_need_not_be_that_of_another(held, turns):
+    assert context.in_lockstep(held) == turns
+    assert (held,) in context.some_held()
+
+
+def test_where_two_ways_send_as_much_either_is_right():
+    costs = context.possible(4, 4, 2)
+    assert costs["gathered"] == costs["Ulysses"] < costs["ring"]
+    assert not any(context.fault_of_choice(way, 4, 4, 2) for way in list(costs)[1:])
