@@ -57,7 +57,7 @@ class Parallel:
         move: Callable[..., Tensor] = redistribute,
     ):
         self.graph, self.choice, self.mesh, self.move = graph, choice, mesh, move
-        self.parts: dict[str, nn.Parameter] = {}
+        self.parts: dict[str, Tensor] = {}
         for operator in graph:
             for name in (*operator.weights, *operator.buffers):
                 part = self.mine(weights[name], choice[operator.name].weights)

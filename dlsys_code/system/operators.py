@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import Placement, Shard
+from torch.distributed.tensor import Shard
+from torch.distributed.tensor.placement_types import Placement
 from torch.nn import functional as F
 
 from dlsys_code.introduction.gpt import GPTConfig, fused_attention, rotate, rotations

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
-from torch.distributed.tensor import Placement
+from torch.distributed.tensor.placement_types import Placement
 
 from dlsys_code.introduction.average_gradients import torch_sum
 from dlsys_code.primitive import exchange, ring
