@@ -11,7 +11,7 @@ its limit::
                   3: a                                     what is left
 
 The first bucket has a small limit of its own: then something is on its way early.  A
-bucket has one dtype, for it is one tensor in the end.
+bucket has one dtype and one device, for it is one tensor in the end.
 
 Cost: for n bytes about n / limit_bytes calls, each with a start; a parameter is never
 cut, so a bucket holds less than its limit and one parameter together.
@@ -31,6 +31,7 @@ from dlsys_code.introduction.units import MiB
 
 FIRST_BYTES = 1 * MiB
 LIMIT_BYTES = 25 * MiB
+Kind = tuple[torch.dtype, torch.device]  # of a tensor
 
 
 def buckets_of(
@@ -50,7 +51,7 @@ def filled(
 ) -> list[list[Tensor]]:
     """Return the tensors in buckets, in their order; buckets by their first tensor.
 
-    first_bytes: the limit of the first bucket of each dtype.
+    first_bytes: the limit of the first bucket of each dtype and device.
     Errors: ValueError for a limit below 1 byte.
     """
     if limit_bytes < 1 or first_bytes < 1:
@@ -59,16 +60,17 @@ def filled(
             f"{first_bytes}"
         )
     buckets: list[list[Tensor]] = []
-    opened: dict[torch.dtype, list[Tensor]] = {}
-    limits: dict[torch.dtype, int] = defaultdict(lambda: first_bytes)
+    opened: dict[Kind, list[Tensor]] = {}
+    limits: dict[Kind, int] = defaultdict(lambda: first_bytes)
     for x in tensors:
-        if x.dtype not in opened:
-            opened[x.dtype] = []
-            buckets.append(opened[x.dtype])
-        opened[x.dtype].append(x)
-        if bytes_of(opened[x.dtype]) >= limits[x.dtype]:
-            del opened[x.dtype]
-            limits[x.dtype] = limit_bytes
+        kind = x.dtype, x.device
+        if kind not in opened:
+            opened[kind] = []
+            buckets.append(opened[kind])
+        opened[kind].append(x)
+        if bytes_of(opened[kind]) >= limits[kind]:
+            del opened[kind]
+            limits[kind] = limit_bytes
     return buckets
 
 

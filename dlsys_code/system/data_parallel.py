@@ -65,7 +65,7 @@ def move_gradient_(weight: Tensor, place: Tensor) -> None:
     if gradient is None:
         place.zero_()
     elif gradient is not place:
-        place.copy_(gradient)
+        place.copy_(gradient.to_dense())
     weight.grad = place
 
 
@@ -76,8 +76,12 @@ class DataParallel:
     Call `backward` here instead of the loss's own.  limit_bytes, first_bytes: of
     `buckets_of`.  start_mean: sends a bucket.
     A weight that a rank did not use counts as zero there.  One that nobody used has a
-    gradient of zero, not none, so AdamW still decays it.
+    gradient of zero, not none, so AdamW still decays it.  Sparse gradients get dense.
+    After a backward pass that fails, as it must on every rank, clear the gradients.
     Errors: ValueError, on every rank, as in `buckets_of` and `check_same_model`.
+    RuntimeError for a backward pass that is not the one here, also that of a second
+    wrapper of the model, and for one that makes a gradient twice, as checkpoints with
+    `use_reentrant=True` may.
     """
 
     def __init__(
@@ -106,18 +110,18 @@ class DataParallel:
         self.waiting = [] if self.quiet else list(self.buckets)
         for bucket in self.buckets:
             bucket.missing = len(bucket.places)
-        with compute("backward"):
-            loss.backward()
-        while self.waiting:  # for gradients that do not come
-            self.send_next()
-        for wait in self.under_way:
-            wait()
-        self.under_way.clear()
+        try:
+            with compute("backward"):
+                loss.backward()
+            while self.waiting:  # for gradients that do not come
+                self.send_next()
+        finally:
+            self.finish()
 
     def arrived(self, bucket: Bucket, place: Tensor, weight: Tensor) -> None:
         """Move a gradient into its bucket; send what is complete and next in turn."""
         if not bucket.missing:
-            raise RuntimeError("a gradient came outside of DataParallel.backward")
+            raise RuntimeError("a gradient twice, or outside of DataParallel.backward")
         move_gradient_(weight, place)
         bucket.missing -= 1
         while self.waiting and not self.waiting[0].missing:
@@ -131,6 +135,17 @@ class DataParallel:
                 move_gradient_(weight, place)
         bucket.missing = 0
         self.under_way.append(self.start_mean(bucket.memory, self.group))
+
+    def finish(self) -> None:
+        """Wait for what is on its way, after an error too: the next pass writes there.
+
+        Then expect no gradient.
+        """
+        for wait in self.under_way:
+            wait()
+        self.under_way, self.waiting = [], []
+        for bucket in self.buckets:
+            bucket.missing = 0
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ An all-reduce adds what the ranks give it, element by element, whatever that is:
 models of different shapes end in a crash or wait for ever, and two of different weights
 train apart without a word.  So before the first gradient::
 
-    compare   names, dtypes, shapes       every rank sees all, and all complain alike
+    compare   names, shapes, what learns  every rank sees all, and all complain alike
     copy      weights and buffers         rank 0 gives, so that seeds may differ
 
 Cost: once, some bytes for each parameter, and a broadcast of the n bytes of the model.
@@ -31,7 +31,10 @@ def check_same_model(
     Errors: as `check_alike`.
     """
     named = [*model.named_parameters(), *model.named_buffers()]
-    lines = [f"{name} {tuple(x.shape)} of {x.dtype}" for name, x in named]
+    lines = [
+        f"{name} {tuple(x.shape)} of {x.dtype}, learning {x.requires_grad}"
+        for name, x in named
+    ]
     check_alike([*lines, f"buckets of {list(buckets)} gradients"], group)
 
 

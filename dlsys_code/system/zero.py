@@ -11,7 +11,8 @@ That is ZeRO's stage 1, and the frame for stages 2 and 3 in `zero_gradients` and
 
 Cost for n bytes of weights: each rank sends 2 (p - 1)/p n in a step, as all-reduce
 alone.  It holds what `introduction.model_states` says, and during a reduction a copy of
-one unit's gradients.  Clipping by the norm of all gradients sums one more number.  An
+one unit's gradients.  Before the first step it takes the n bytes of rank 0, as
+`same_model` says.  Clipping by the norm of all gradients sums one more number.  An
 optimizer that looks at whole matrices cannot be cut like this.
 
 Sources: S. Rajbhandari, J. Rasley, O. Ruwase and Y. He, "ZeRO: memory optimizations
@@ -30,6 +31,7 @@ from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction import serial
 from dlsys_code.introduction.average_gradients import share
+from dlsys_code.system.same_model import check_same_model, copy_from_first_
 from dlsys_code.system.zero_clipping import clip_before_step
 from dlsys_code.system.zero_flat import Flat, flats_of
 from dlsys_code.world import compute, label
@@ -58,12 +60,14 @@ def torch_start_gather(
 class OptimizerShards:
     """ZeRO's stage 1: a rank updates its shard, and hands it to the others.
 
-    model: alike on every rank; its weights move to other memory, so tie and convert
-    them first.  units: parts of it whose weights are reduced and gathered at once, in
-    the order of the forward pass.  make_optimizer: gets the shards, as a module; it
-    must treat every element alone.  max_norm: of the mean gradient.
+    model: built alike on every rank; it starts from the weights and buffers of rank 0.
+    Its weights move to other memory, so tie and convert them first.  units: parts of it
+    whose weights are reduced and gathered at once, in the order of the forward pass.
+    make_optimizer: gets the shards, as a module; it must treat every element alone.
+    max_norm: of the mean gradient.
     A weight that nobody used has a gradient of zero, not none: AdamW still decays it.
-    Errors: ValueError as in `flats_of`, or when `max_norm` is not positive.
+    Errors: ValueError as in `flats_of`, on every rank as in `check_same_model`, or when
+    `max_norm` is not positive.
     """
 
     def __init__(
@@ -80,6 +84,8 @@ class OptimizerShards:
         self.model, self.group = model, group
         self.reduce_scatter, self.start_gather = reduce_scatter, start_gather
         self.flats = flats_of(model, units, group)
+        check_same_model(model, [len(flat.weights) for flat in self.flats], group)
+        copy_from_first_(model, group)  # into the rows, and so into the shards
         self.shards = nn.ParameterList(flat.shard for flat in self.flats)
         self.optimizer = make_optimizer(self.shards)
         if max_norm != inf:

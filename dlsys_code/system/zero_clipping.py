@@ -27,10 +27,15 @@ def clip_(gradients: Sequence[Tensor], group: ProcessGroup, max_norm: float) -> 
     The norm is over the shards of all ranks, as `clip_grad_norm_` takes it of whole
     gradients.
     """
-    square = torch.stack([g.square().sum() for g in gradients]).sum()  # ()
+    square = torch.stack([wide(g).square().sum() for g in gradients]).sum()  # ()
     dist.all_reduce(square, group=group)
     for g in gradients:
         g.mul_((max_norm / (square.sqrt() + 1e-6)).clamp(max=1))
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return `x` in float32, or wider: in 16 bits squares overflow, sums are rough."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def clip_before_step(

@@ -28,6 +28,10 @@ class GradientShards(OptimizerShards):
 
     Units are reduced from the last to the first, on every rank, whenever their
     gradients come; those that wait for one that never comes, at the end of backward.
+    A backward pass that fails, as it must on every rank, takes all gradients of its
+    step along: begin the step anew.
+    Errors: RuntimeError for a backward pass that is not the one here, and for one that
+    makes a gradient twice, as checkpoints with `use_reentrant=True` may.
     """
 
     def attach(self) -> None:
@@ -40,16 +44,28 @@ class GradientShards(OptimizerShards):
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of this rank's loss, reducing each unit on the way."""
         self.missing = {flat: len(flat.weights) for flat in self.flats}
-        loss.backward()
-        while self.missing:
-            self.reduce_last()
+        try:
+            loss.backward()
+            while self.missing:
+                self.reduce_last()
+        except BaseException:
+            self.forget()
+            raise
 
     def step(self) -> None:
         """Update the weights by the mean gradient of all ranks, and forget it."""
         self.update()
 
+    def forget(self) -> None:
+        """Drop the gradients of this step, those that are shards already too."""
+        self.missing = {}
+        for weight in [*self.model.parameters(), *self.shards]:
+            weight.grad = None
+
     def arrived(self, flat: Flat, _: Tensor) -> None:
         """Count a gradient of a unit; reduce what is complete and next in turn."""
+        if flat not in self.missing:
+            raise RuntimeError("a gradient twice, or outside of this stage's backward")
         self.missing[flat] -= 1
         while self.missing and next(reversed(self.missing.values())) == 0:
             self.reduce_last()

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from dlsys_code.introduction.precision import round_weights_, take_gradients_
+from dlsys_code.system.same_model import check_same_model, copy_from_first_
 from dlsys_code.system.zero import (
     MakeOptimizer,
     OptimizerShards,
@@ -63,14 +64,15 @@ def mixed(
     model: in the masters' dtype; it becomes half.  make_optimizer: gets the masters'
     shards.  shards: a stage, maybe with options of its own; what it reduces and gathers
     is half.
-    Errors: ValueError when half is not narrower than the masters, and as in `flats_of`.
+    Errors: ValueError when half is not narrower than the masters, and as in `shards`.
     """
-    masters = nn.ParameterList(
-        flat.shard.detach().clone() for flat in flats_of(model, units, group)
-    )
-    for master in masters:
-        if not half.is_floating_point or half.itemsize >= master.itemsize:
-            raise ValueError(f"{half} is not half of the masters' {master.dtype}")
+    flats = flats_of(model, units, group)
+    for flat in flats:
+        if not half.is_floating_point or half.itemsize >= flat.shard.itemsize:
+            raise ValueError(f"{half} is not half of the masters' {flat.shard.dtype}")
+    check_same_model(model, [len(flat.weights) for flat in flats], group)
+    copy_from_first_(model, group)  # in full; the stage does so in half
+    masters = nn.ParameterList(flat.shard.detach().clone() for flat in flats)
     return shards(
         model.to(half),
         units,

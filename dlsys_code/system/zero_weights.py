@@ -12,8 +12,9 @@ Unit 0 is what is in no block, here embedding and head: it is used first and las
 
 Cost for n bytes of weights: each rank sends 3 (p - 1)/p n in a step, a gather more than
 in stages 1 and 2: nobody keeps the updated weights, so there is no gather after the
-update.  At most three units are there at once: unit 0, the one in use and the next.
-With m micro-batches all of it is sent m times.
+update.  At most three units are there at once, unit 0, the one in use and the next, if
+each runs once forward, and backward in reverse order; one backward pass after two
+forward passes may keep them all.  With m micro-batches all of it is sent m times.
 
 Sources: S. Rajbhandari, J. Rasley, O. Ruwase and Y. He, "ZeRO: memory optimizations
 toward training trillion parameter models", SC20, section 7; Y. Zhao et al., "PyTorch
@@ -34,8 +35,8 @@ class WeightShards(GradientShards):
     """ZeRO's stage 3: of weights, gradients and states a rank keeps its shards.
 
     As `GradientShards`.  Every rank runs all units, in the order given, and each
-    returns one tensor.  Outside its passes the weights of a unit are empty, so that
-    reading them is an error.
+    returns one tensor; checkpoints may compute it anew in the backward pass.  Outside
+    its passes the weights of a unit are empty, so that reading them is an error.
     """
 
     def attach(self) -> None:
@@ -54,10 +55,13 @@ class WeightShards(GradientShards):
             unit.register_forward_hook(partial(self.used, flat, used))
 
     def use(self, flat: Flat, following: Flat | None, *_: object) -> None:
-        """Wait for the weights of a unit, and have the following one's come."""
+        """Wait for the weights of a unit, and have the following one's come.
+
+        A unit that backward computes anew is followed by one that is reduced already.
+        """
         self.fetch(flat)
         self.waits[flat]()
-        if following is not None:
+        if following and (not self.missing or following in self.missing):
             self.fetch(following)
 
     def fetch(self, flat: Flat) -> None:
@@ -70,6 +74,8 @@ class WeightShards(GradientShards):
         self, flat: Flat, again: Callable[[Tensor], None], *passed: object
     ) -> None:
         """Free a unit after its forward pass; its output's gradient calls it again."""
+        if flat in self.missing:  # computed anew by backward, which goes on to use it
+            return
         *_, output = passed
         self.free(flat)
         if output.requires_grad:
@@ -87,4 +93,9 @@ class WeightShards(GradientShards):
         self.free(flat)
 
     def publish(self) -> None:
-        """Leave the updated shards where they are: the next pass gathers them."""
+        """Leave the updated shards where they are: the next pass gathers them.
+
+        A pass that did not finish may have left units behind, which are old now.
+        """
+        for flat in self.flats:
+            self.free(flat)

@@ -12,10 +12,13 @@ from dlsys_code.introduction.units import MiB
 from dlsys_code.system.buckets import FIRST_BYTES, LIMIT_BYTES, buckets_of, filled
 
 DTYPES = st.sampled_from([torch.float64, torch.float32, torch.bfloat16])
+DEVICES = st.sampled_from(["cpu", "meta"])
 
 
-def tensors(shapes: list[tuple[int, torch.dtype]]) -> list[Tensor]:
-    return [torch.empty(size, dtype=dtype, device="meta") for size, dtype in shapes]
+def tensors(
+    shapes: list[tuple[int, torch.dtype]], device: str = "meta"
+) -> list[Tensor]:
+    return [torch.empty(size, dtype=dtype, device=device) for size, dtype in shapes]
 
 
 def numbers(buckets: list[list[Tensor]], among: list[Tensor]) -> list[list[int]]:
@@ -25,18 +28,19 @@ def numbers(buckets: list[list[Tensor]], among: list[Tensor]) -> list[list[int]]
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(
-    shapes=st.lists(st.tuples(st.integers(1, 60), DTYPES), min_size=1, max_size=20),
+    kinds=st.lists(
+        st.tuples(st.integers(1, 60), DTYPES, DEVICES), min_size=1, max_size=20
+    ),
     limit=st.integers(1, 400),
     first=st.integers(1, 400),
 )
-def test_every_tensor_is_in_one_bucket_as_torch_assigns_it(shapes, limit, first):
-    given_ = tensors(shapes)
+def test_every_tensor_is_in_one_bucket_as_torch_assigns_it(kinds, limit, first):
+    given_ = [tensors([shape], device)[0] for *shape, device in kinds]
     buckets = filled(given_, limit_bytes=limit, first_bytes=first)
     found = numbers(buckets, given_)
-    real = [torch.empty(size, dtype=dtype) for size, dtype in shapes]
-    theirs, _ = dist._compute_bucket_assignment_by_size(real, [first, limit])
+    theirs, _ = dist._compute_bucket_assignment_by_size(given_, [first, limit])
     assert found == theirs
-    assert sorted(sum(found, [])) == list(range(len(shapes)))
+    assert sorted(sum(found, [])) == list(range(len(kinds)))
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 from dlsys_code.communication import cost
 from dlsys_code.introduction import serial, tokens
@@ -235,6 +236,86 @@ def test_a_group_may_be_a_part_of_the_world(world):
     assert all(map(torch.equal, first, last))
 
 
+def sparse_on_ranks(sparse: bool, m: int) -> list[list[Tensor]]:
+    """The gradients of two steps of m micro-batches, of each rank's words."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Linear(4, 2)).double()
+    parallel, found = DataParallel(model, dist.group.WORLD), []
+    for step in range(2):
+        model.zero_grad()
+        words = torch.arange(3) + dist.get_rank() + step
+        with parallel.no_sync():
+            for _ in range(m - 1):
+                parallel.backward(model(words).square().mean())
+        parallel.backward(model(words * 2 % 9).square().mean())
+        found.append(gradients_of(model))
+    return found
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_sparse_gradients_are_averaged_as_dense_ones(world, m):
+    dense = world(3)(sparse_on_ranks, False, m)
+    for found, expected in zip(world(3)(sparse_on_ranks, True, m), dense, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+# ------------------------------------------------------------ a pass that fails
+
+
+class Spilt(Exception):
+    """What went wrong on every rank."""
+
+
+def spill(_: Tensor) -> None:
+    raise Spilt
+
+
+def after_a_failure() -> tuple[int, int, list[Tensor]]:
+    """Buckets sent and waited for when the error is out; gradients after it."""
+    model, r, sent, back = odd_model(), dist.get_rank(), [], []
+
+    def start_mean(x: Tensor, group: ProcessGroup) -> object:
+        wait = data_parallel.torch_start_mean(x, group)
+        sent.append(x)
+        return lambda: back.append(wait())
+
+    one_each = {"limit_bytes": 1, "first_bytes": 1}
+    parallel = DataParallel(model, dist.group.WORLD, start_mean=start_mean, **one_each)
+    loss, hook = (
+        odd_loss(model, r, 9, [None]),
+        model.layers[1].weight.register_hook(spill),
+    )
+    with pytest.raises(Spilt):
+        parallel.backward(loss)
+    seen = len(sent), len(back)
+    hook.remove()
+    model.zero_grad()
+    parallel.backward(odd_loss(model, r, 0, [None]))
+    return *seen, gradients_of(model)
+
+
+def test_a_pass_that_fails_leaves_nothing_on_its_way(world):
+    expected, _ = odd_expected(2, [None], 1)
+    for sent, back, found in world(2)(after_a_failure):
+        assert 0 < sent == back < len(expected)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def plain_after_a_failure() -> None:
+    model = odd_model()
+    parallel = DataParallel(model, dist.group.WORLD)
+    hook = model.gain.register_hook(spill)  # the first gradient
+    with pytest.raises(Spilt):
+        parallel.backward(odd_loss(model, 0, 0, [None]))
+    hook.remove()
+    odd_loss(model, 0, 0, [None]).backward()
+
+
+def test_after_a_pass_that_failed_no_gradient_is_expected(world):
+    with pytest.raises(RankError, match="outside of DataParallel.backward"):
+        world(2)(plain_after_a_failure)
+
+
 # ------------------------------------------------------------ overlap
 
 
@@ -450,6 +531,8 @@ def other_model(case: str) -> None:
         limit = 1
     if r == 2 and case == "frozen":
         model.idle.requires_grad_(False)
+    if case == "another frozen":  # as many, of one shape
+        model.layers[2 * (r > 0)].bias.requires_grad_(False)
     if case == "limit":
         limit = 0
     DataParallel(model, dist.group.WORLD, limit_bytes=limit, first_bytes=limit)
@@ -458,12 +541,25 @@ def other_model(case: str) -> None:
 @pytest.mark.parametrize(
     ("case", "complaint"),
     [
-        ("shape", "rank 1 has layers.2.weight (5, 4) of torch.float64 where rank 0 "),
-        ("number", "rank 2 has layers.3.weight (5, 5) of torch.float32 where rank 0 "),
-        ("dtype", "rank 1 has idle (3,) of torch.float16 where rank 0 has idle (3,) "),
-        ("buffer", "rank 1 has shift (6,) of torch.float32 where rank 0 has shift (5"),
+        ("shape", "rank 1 has layers.2.weight (5, 4) of torch.float64, learning True "),
+        (
+            "number",
+            "rank 2 has layers.3.weight (5, 5) of torch.float32, learning True ",
+        ),
+        (
+            "dtype",
+            "rank 1 has idle (3,) of torch.float16, learning True where rank 0 h",
+        ),
+        (
+            "buffer",
+            "rank 1 has shift (6,) of torch.float32, learning False where rank ",
+        ),
         ("buckets", "rank 1 has buckets of [1, 1, 1, 1, 1, 1, 1] gradients where "),
-        ("frozen", "rank 2 has buckets of [6] gradients where rank 0 has buck"),
+        ("frozen", "rank 2 has idle (3,) of torch.float32, learning False where rank"),
+        (
+            "another frozen",
+            "rank 1 has layers.0.bias (5,) of torch.float64, learning T",
+        ),
         ("limit", "a bucket holds at least 1 byte, not 0, the first 0"),
     ],
 )
@@ -487,9 +583,28 @@ def around_the_wrapper() -> None:
     odd_loss(model, 0, 0, [None]).backward()
 
 
-def test_a_backward_pass_that_nobody_averages_is_an_error(world):
-    with pytest.raises(RankError, match="outside of DataParallel.backward"):
-        world(2)(around_the_wrapper)
+def wrapped_twice() -> None:
+    model = odd_model()
+    DataParallel(model, dist.group.WORLD)
+    again = DataParallel(model, dist.group.WORLD)
+    again.backward(odd_loss(model, 0, 0, [None]))
+
+
+def one_gradient_twice() -> None:
+    layer, x = nn.Linear(5, 5), torch.ones(2, 5, requires_grad=True)
+    parallel = DataParallel(layer, dist.group.WORLD)
+    for _ in range(2):
+        x = checkpoint(layer, x, use_reentrant=True)
+    parallel.backward(x.sum())
+
+
+@pytest.mark.parametrize(
+    "program", [around_the_wrapper, wrapped_twice, one_gradient_twice]
+)
+def test_a_backward_pass_that_nobody_averages_is_an_error(world, program):
+    complaint = "a gradient twice, or outside of DataParallel.backward"
+    with pytest.raises(RankError, match=complaint):
+        world(2)(program)
 
 
 def test_the_small_model_of_these_tests_has_several_buckets():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.utils.checkpoint import checkpoint
 
 from dlsys_code.introduction import serial, tokens
 from dlsys_code.introduction.average_gradients import average_gradients, share
@@ -430,7 +431,8 @@ def test_the_next_gather_begins_before_the_unit_in_use_has_computed(world, text,
     for r in range(p):
         events = [e for e in trace.events if e.rank == r]
         span = {e.op: e for e in events if e.kind == "compute"}
-        gathers = [(e.label, e) for e in events if e.op.startswith("all_gather")]
+        of_units = [e for e in events if e.label.startswith("unit")]
+        gathers = [(e.label, e) for e in of_units if e.op.startswith("all_gather")]
         order = [f"unit {i}" for i in (0, 1, 2, 3, 0, 3, 2, 1)]
         assert [name for name, _ in gathers] == order
         begun = [e.start_s for _, e in gathers]
@@ -502,6 +504,225 @@ def read_too_late() -> None:
 def test_reading_a_weight_outside_its_pass_is_an_error(world):
     with pytest.raises(RankError, match="read_too_late.*RuntimeError"):
         world(2)(read_too_late)
+
+
+# ------------------------------------------------------------ computed anew
+
+
+class Deep(nn.Module):
+    """A stem and blocks of two layers, which may be computed anew in backward.
+
+    again: None, or whether the checkpoint round each block is re-entrant.
+    """
+
+    def __init__(self, again: bool | None = None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.again = nn.Linear(5, 5), again
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 5)) for _ in range(3)
+        )
+        self.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            if self.again is None:
+                x = block(x)
+            else:
+                x = checkpoint(block, x, use_reentrant=self.again)
+        return x
+
+    def loss(self, step: int, rank: int) -> Tensor:
+        seeded = torch.Generator().manual_seed(10 * step + rank)
+        return self(torch.randn(4, 5, generator=seeded).double()).square().mean()
+
+
+def sgd(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(module.parameters(), lr=0.3)
+
+
+def deep_alone(p: int) -> list[Tensor]:
+    """The weights of one process that takes the samples of p ranks."""
+    model = Deep()
+    optimizer = sgd(model)
+    for step in range(STEPS):
+        sum(model.loss(step, r) for r in range(p)).div(p).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return weights_of(model)
+
+
+def undisturbed(*_: object) -> None:
+    """Nothing happens."""
+
+
+def deep_on_ranks(
+    stage: type,
+    *,
+    again: bool | None = None,
+    before: Callable = undisturbed,
+    after: Callable = undisturbed,
+) -> list[Tensor]:
+    """before, after: of model and shards, around each backward pass, to no effect."""
+    model, r = Deep(again), dist.get_rank()
+    blocks = list(model.blocks)
+    shards = stage(model, blocks, dist.group.WORLD, make_optimizer=sgd)
+    for step in range(STEPS):
+        before(model, shards)
+        shards.backward(model.loss(step, r))
+        after(model, shards)
+        shards.step()
+    return whole_weights(shards)
+
+
+@pytest.mark.parametrize("again", [None, False, True])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_units_may_be_computed_anew_in_the_backward_pass(world, p, stage, again):
+    for found in world(p)(partial(deep_on_ranks, stage, again=again)):
+        torch.testing.assert_close(found, deep_alone(p), rtol=1e-12, atol=1e-14)
+
+
+def held_while_computed_anew() -> list[list[int]]:
+    """Which units are there or coming when a block is computed, forward and anew."""
+    model, seen = Deep(again=False), []
+    blocks = list(model.blocks)
+    shards = WeightShards(model, blocks, dist.group.WORLD, make_optimizer=sgd)
+    for block in blocks:
+        block[1].register_forward_pre_hook(
+            lambda *_: seen.append(
+                [i for i, flat in enumerate(shards.flats) if flat in shards.waits]
+            )
+        )
+    shards.backward(model.loss(0, 0))
+    return [*seen, list(shards.waits)]
+
+
+def test_what_is_computed_anew_keeps_three_units_and_none_at_the_end(world):
+    forward = [[0, 1, 2], [0, 2, 3], [0, 3]]
+    anew = [[0, 2, 3], [0, 1, 2], [0, 1]]
+    expected = [*forward, *anew, []]
+    assert world(2)(held_while_computed_anew) == [expected] * 2
+
+
+# ------------------------------------------------------------ passes that fail
+
+
+class Spilt(Exception):
+    """What went wrong on every rank."""
+
+
+def spill(*_: object) -> None:
+    raise Spilt
+
+
+def failed_forward(model: Deep, _: OptimizerShards) -> None:
+    hook = model.blocks[1].register_forward_pre_hook(spill)
+    with pytest.raises(Spilt):
+        model.loss(7, dist.get_rank())
+    hook.remove()
+
+
+def failed_backward(model: Deep, shards: OptimizerShards) -> None:
+    """When the last block is reduced, and of the next some gradients are there."""
+    weight = model.blocks[1][0].weight
+    loss = model.loss(7, dist.get_rank())
+    hook = weight.register_hook(spill)
+    with pytest.raises(Spilt):
+        shards.backward(loss)
+    hook.remove()
+    model.zero_grad()
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"before": failed_forward},
+        {"after": failed_forward},
+        {"before": failed_backward},
+    ],
+    ids=["forward before", "forward after", "backward before"],
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_is_left_of_a_pass_that_failed(world, stage, failed):
+    for found in world(2)(partial(deep_on_ranks, stage, **failed)):
+        torch.testing.assert_close(found, deep_alone(2), rtol=1e-12, atol=1e-14)
+
+
+def around_the_stage(stage: type) -> None:
+    model = Deep()
+    stage(model, list(model.blocks), dist.group.WORLD, make_optimizer=sgd)
+    model.loss(0, 0).backward()
+
+
+@pytest.mark.parametrize("stage", [GradientShards, WeightShards])
+def test_a_backward_pass_that_nobody_reduces_is_an_error(world, stage):
+    complaint = "RuntimeError: a gradient twice, or outside of this stage's backward"
+    with pytest.raises(RankError, match=complaint):
+        world(2)(around_the_stage, stage)
+
+
+# ------------------------------------------------------------ one model
+
+
+def started(stage: type) -> list[Tensor]:
+    """Weights, of which one is frozen, and a buffer; every rank had its own."""
+    model, r = odd_model(), dist.get_rank()
+    model.register_buffer("shift", torch.ones(2))
+    for x in [*model.parameters(), model.shift]:
+        x.data += r
+    shards = stage(model, list(model.blocks), dist.group.WORLD, make_optimizer=adamw)
+    return [*whole_weights(shards), model.shift]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_ranks_start_from_the_weights_and_buffers_of_rank_0(world, stage):
+    expected = [*weights_of(odd_model()), torch.ones(2)]
+    for found in world(3)(started, stage):
+        assert all(map(torch.equal, found, expected))
+
+
+def other_model(case: str) -> str:
+    model, r = odd_model(), dist.get_rank()
+    units = list(model.blocks)
+    if r == 1 and case == "shape":
+        model.blocks[2].idle = nn.Parameter(torch.ones(4).double())
+    if r == 1 and case == "frozen":
+        model.blocks[2].idle.requires_grad_(False)
+    if r == 1 and case == "units":
+        units.pop()
+    try:
+        OptimizerShards(model, units, dist.group.WORLD, make_optimizer=adamw)
+    except ValueError as error:
+        return str(error)
+    return "none"
+
+
+@pytest.mark.parametrize(
+    ("case", "complaint"),
+    [
+        (
+            "shape",
+            "rank 1 has blocks.2.idle (4,) of torch.float64, learning True where",
+        ),
+        ("frozen", "rank 1 has blocks.2.idle (3,) of torch.float64, learning False wh"),
+        ("units", "rank 1 has buckets of [4, 2, 1] gradients where rank 0 has buckets"),
+    ],
+)
+def test_another_model_is_refused_on_every_rank(world, case, complaint):
+    trace = world(3).trace(other_model, case)
+    assert len(set(trace.results)) == 1
+    assert trace.results[0].startswith(complaint)
+    assert {e.op for e in trace.events if e.kind == "collective"} == {"all_gather"}
+
+
+def test_a_model_is_copied_once(world, text):
+    trace = world(2).trace(one_step, recipe(), text, OptimizerShards)
+    whole = sum(w.nbytes for w in serial.fresh_model(recipe()).parameters())
+    for r in range(2):
+        events = [e for e in trace.events if e.rank == r]
+        assert sum(e.bytes for e in events if e.op == "broadcast") == whole
 
 
 # ------------------------------------------------------------ refused

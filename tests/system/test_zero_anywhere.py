@@ -124,6 +124,21 @@ def test_shards_are_clipped_as_torch_clips_the_whole(world, p, sizes, size, max_
     torch.testing.assert_close(flat, together.grad, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_norm_of_gradients_in_16_bits_is_taken_in_32(world, dtype):
+    """Its square is above 65504, the largest number of float16."""
+
+    def clipped() -> Tensor:
+        own = torch.full((5000,), 100.0 * (1 + dist.get_rank()), dtype=dtype)
+        clip_([own], dist.group.WORLD, 5.0)
+        return own
+
+    for r, found in enumerate(world(2)(clipped)):
+        share = 5 * (1 + r) / (5000 * (1 + 4)) ** 0.5
+        expected = torch.full((5000,), share, dtype=torch.float64)
+        torch.testing.assert_close(found.double(), expected, rtol=2.0**-7, atol=0)
+
+
 def by_fully_shard(how: Recipe, max_norm: float) -> tuple[list[Tensor], list[float]]:
     """Weights by torch's own stage 3, clipped by torch; the norms that it found."""
     model, mine = serial.fresh_model(how), share(how, dist.group.WORLD)

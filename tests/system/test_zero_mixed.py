@@ -169,6 +169,37 @@ def own_masters(found: list[tuple]) -> list[list[Tensor]]:
     return masters
 
 
+def started_in_half(stage: type) -> tuple[list[Tensor], list[Tensor]]:
+    """The masters' shards, and the weights, of ranks that had each its own."""
+    made, adamw = [], partial(serial.adamw, recipe=RECIPE)
+
+    def keep(masters: torch.nn.Module) -> torch.optim.Optimizer:
+        made.extend(masters)
+        return adamw(masters)
+
+    model = serial.fresh_model(RECIPE)
+    for weight in model.parameters():
+        weight.data += dist.get_rank() / 3
+    blocks, group = list(model.blocks), dist.group.WORLD
+    shards = mixed(model, blocks, group, make_optimizer=keep, shards=stage)
+    if stage is WeightShards:
+        for flat in shards.flats:
+            shards.use(flat, None)
+    return [master.detach() for master in made], weights_of(model)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_masters_and_weights_are_those_of_rank_0(world, stage):
+    first = weights_of(serial.fresh_model(RECIPE))
+    masters, weights = zip(*world(3)(started_in_half, stage), strict=True)
+    for own in weights:
+        assert all(map(torch.equal, own, [w.to(HALF) for w in first]))
+    together = torch.cat([x for own in masters for x in own])  # and padding
+    expected = torch.cat([w.flatten() for w in first])
+    found = together[together != 0].sort().values
+    assert torch.equal(found, expected[expected != 0].sort().values)
+
+
 # ------------------------------------------------------------ rounding of sums
 
 
