@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -66,7 +65,10 @@ class Parallel:
 
     def mine(self, whole: Tensor, of: Layout) -> Tensor:
         """Return this rank's part of a tensor that all ranks have."""
-        return cut(whole, of, tuple(self.mesh.shape))[dist.get_rank()]
+        for axis, place in enumerate(of):
+            along = self.mesh.get_group(axis)
+            whole = cut(whole, (place,), (along.size(),))[along.rank()]
+        return whole
 
     def loss(self, data: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of all ranks together.  data: whole, by name."""
@@ -103,4 +105,5 @@ class Parallel:
             at = self.choice[operator.name].weights
             for name in operator.weights:
                 part = self.parts[name]
-                part.grad = self.move(part.grad, dual(at), at, self.mesh)
+                if part.grad is not None:  # it learns, and the loss depends on it
+                    part.grad = self.move(part.grad, dual(at), at, self.mesh)

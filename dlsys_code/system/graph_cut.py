@@ -49,11 +49,15 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A cut graph.  stage: of every operation, by name, its rank."""
+    """A cut graph.  stage: of every operation, by name, its rank.
+
+    device: where this rank has the weights, and receives.
+    """
 
     module: GraphModule
     stage: dict[str, int]
     edges: list[Edge]
+    device: torch.device
 
     @property
     def stages(self) -> int:
@@ -104,7 +108,9 @@ def cut(model: nn.Module, tokens: Tensor, *, before: Sequence[str]) -> Plan:
         node.name: sum(place <= i for place in places)
         for i, node in enumerate(module.graph.nodes)
     }
-    return Plan(module=module, stage=stage, edges=crossing(module, stage, tokens))
+    edges = crossing(module, stage, tokens)
+    device = next(model.parameters()).device
+    return Plan(module=module, stage=stage, edges=edges, device=device)
 
 
 def crossing(module: GraphModule, stage: dict[str, int], tokens: Tensor) -> list[Edge]:

@@ -41,6 +41,7 @@ class Stage(Interpreter):
             raise ValueError(f"{group.size()} ranks cannot run {plan.stages} stages")
         super().__init__(plan.module, garbage_collect_values=False)
         self.plan, self.group, self.rank = plan, group, group.rank()
+        self.device = plan.device
 
     def run_node(self, node: Node) -> object:
         """Return the value of a node where it is made or needed, None elsewhere."""
@@ -55,7 +56,7 @@ class Stage(Interpreter):
             if edge.value == node.name and own:
                 send(value.detach(), self.group, to=edge.destination)
             elif edge.value == node.name and edge.destination == self.rank:
-                like = torch.empty(edge.shape, dtype=edge.dtype)
+                like = torch.empty(edge.shape, dtype=edge.dtype, device=self.device)
                 value = receive(like, self.group, source=edge.source)
                 value.requires_grad_(edge.learns)
         return value
@@ -81,11 +82,12 @@ class Stage(Interpreter):
 
 
 def shared(plan: Plan) -> list[Users]:
-    """Return the weights that several stages use."""
+    """Return the weights that learn and that several stages use."""
     users: dict[int, Users] = defaultdict(dict)
     for name, module, stage in plan.modules():
         for inner, weight in module.named_parameters(remove_duplicate=False):
-            users[id(weight)][f"{name}.{inner}"] = stage
+            if weight.requires_grad:
+                users[id(weight)][f"{name}.{inner}"] = stage
     return [names for names in users.values() if len(set(names.values())) > 1]
 
 
@@ -110,9 +112,9 @@ def sum_shared(
     for users in weights:
         names = [name for name, stage in users.items() if stage == group.rank()]
         like = plan.module.get_parameter(next(iter(users)))  # maybe without memory
-        part = torch.zeros(like.shape, dtype=like.dtype)
-        if names:
-            part = plan.module.get_parameter(names[0]).grad
+        part = plan.module.get_parameter(names[0]).grad if names else None
+        if part is None:
+            part = torch.zeros(like.shape, dtype=like.dtype, device=plan.device)
         total = all_reduce(part, group)
         for name in names:
             plan.module.get_parameter(name).grad = total

@@ -81,6 +81,8 @@ def local_shape(
                     f"{names(of)} of {tuple(shape)} on a mesh {tuple(mesh)}"
                 )
             mine[place.dim] //= p
+        elif place not in (R, P):
+            raise ValueError(f"{place} is none of S, R and P, which is a sum")
     return tuple(mine)
 
 

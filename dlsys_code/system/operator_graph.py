@@ -145,7 +145,7 @@ def gpt(config: GPTConfig, *, batch: int, sequence: int) -> list[Operator]:
     embed = Operator(
         name="embed",
         rules=operators.EMBED,
-        run=operators.embed,
+        run=partial(operators.embed, vocabulary=V),
         inputs=("tokens",),
         outs=((b, T, h),),
         weights={"embed.weight": (V, h)},

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from dlsys_code.introduction.gpt import GPTConfig, fused_attention, rotate, rotations
 from dlsys_code.system.layouts import layout
+from dlsys_code.system.tensor_parallel_vocabulary import check_words
 
 Run = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 
@@ -72,9 +73,16 @@ ADD = rules("S0 -> S0", "S1 -> S1", "S2 -> S2", "P -> P", "R -> R")
 LOSS = rules("S0 -> P", "S1 -> P", "R -> R")  # its sums run over the words
 
 
-def embed(inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
-    """Look words up.  inputs: tokens.  weights: rows, and the word of each."""
+def embed(
+    inputs: Sequence[Tensor], weights: Sequence[Tensor], *, vocabulary: int
+) -> list[Tensor]:
+    """Look words up.  inputs: tokens.  weights: rows, and the word of each.
+
+    vocabulary: words of all ranks together.
+    Errors: ValueError for a token that is none of them.
+    """
     (tokens,), (table, words) = inputs, weights
+    check_words(tokens, vocabulary)
     rows = tokens - words[0]
     absent = (rows < 0) | (rows >= len(words))
     found = F.embedding(rows.masked_fill(absent, 0), table)

@@ -59,17 +59,18 @@ def sum_parts(
 ) -> None:
     """Replace the gradients of some parameters by the sum over all who hold the part.
 
-    parts: name -> n different ones.
+    parts: name -> n different ones.  What has no gradient, frozen or not used, has none
+    on any rank, as all run the same graph, and is left out.
     """
-    if not parts:
+    p, r = tp.size(), tp.rank()
+    every = [(model.get_parameter(name), n, r * n // p) for name, n in parts.items()]
+    held = [(weight, n, i) for weight, n, i in every if weight.grad is not None]
+    if not held:
         return
-    weights = [model.get_parameter(name) for name in parts]
-    places = [(n, tp.rank() * n // tp.size()) for n in parts.values()]
-    held = list(zip(weights, places, strict=True))
-    rows = [in_row(weight.grad, n, i) for weight, (n, i) in held]
+    rows = [in_row(weight.grad, n, i) for weight, n, i in held]
     sums = all_reduce(torch.cat(rows), tp).split([len(row) for row in rows])
-    for (weight, (n, i)), every in zip(held, sums, strict=True):
-        weight.grad = every.view(n, *weight.shape)[i].clone()
+    for (weight, n, i), total in zip(held, sums, strict=True):
+        weight.grad = total.view(n, *weight.shape)[i].clone()
 
 
 def in_row(x: Tensor, n: int, i: int) -> Tensor:

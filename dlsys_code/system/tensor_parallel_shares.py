@@ -114,8 +114,12 @@ def whole_weights(model: nn.Module, tp: ProcessGroup) -> dict[str, Tensor]:
 
 
 def whole_gradients(model: nn.Module, tp: ProcessGroup) -> dict[str, Tensor]:
-    """Return the gradients of all parameters of the model that was cut, by name."""
+    """Return the gradients of the parameters of the model that was cut, by name.
+
+    Those that have none, as they are frozen or not used, are left out.
+    """
     return {
         name: whole(name, x.grad, tp, config=model.config)
         for name, x in model.named_parameters()
+        if x.grad is not None
     }

@@ -31,6 +31,16 @@ def torch_max(x: Tensor, group: ProcessGroup) -> Tensor:
     return largest
 
 
+def check_words(tokens: Tensor, vocabulary: int) -> None:
+    """Check that tokens are words of a vocabulary: no rank would miss any other.
+
+    Errors: ValueError that names the first that is not.
+    """
+    strange = tokens[(tokens < 0) | (tokens >= vocabulary)]
+    if len(strange):
+        raise ValueError(f"{strange[0]} is no word of a vocabulary of {vocabulary}")
+
+
 def own_words(tokens: Tensor, count: int, r: int) -> tuple[Tensor, Tensor]:
     """Return at which row rank r has each token, and where it has none (row 0 there).
 
@@ -45,7 +55,9 @@ def own_rows(weight: Tensor, tokens: Tensor, tp: ProcessGroup) -> Tensor:
     """Return this rank's part of the embedding: its words, and zeros for the others.
 
     weight: (V / p, h).  tokens: (b, T).  Returns (b, T, h).
+    Errors: ValueError, before any message, for a token that is no word.
     """
+    check_words(tokens, tp.size() * len(weight))
     rows, absent = own_words(tokens, len(weight), tp.rank())
     return F.embedding(rows, weight).masked_fill(absent.unsqueeze(-1), 0)
 
@@ -60,8 +72,11 @@ def cross_entropy(
 ) -> Tensor:
     """Return the mean cross-entropy [nat], the same on every rank, counted once.
 
-    logits: (b, T, V / p), of this rank's words.  targets: (b, T), alike everywhere.
+    logits: (b, T, V / p), of this rank's words.  targets: (b, T), alike everywhere;
+    all of them count, there is no `ignore_index`.
+    Errors: ValueError, before any message, for a target that is no word.
     """
+    check_words(targets, tp.size() * logits.size(-1))
     sum_out = with_adjoint(all_reduce, identity)  # loss replicated, counted once
     largest = all_max(logits.detach().amax(-1), tp)  # (b, T)
     z = logits - largest.unsqueeze(-1)  # (b, T, V / p)

@@ -13,6 +13,7 @@ from held import held, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from dlsys_code.communication.link import Link
 from dlsys_code.introduction import serial
@@ -400,3 +401,59 @@ def gradients_twice(choice: Choice) -> list[list[Tensor]]:
 def test_a_second_backward_begins_anew(world):
     for first, second in world(2)(gradients_twice, by_hand(GRAPH, SAMPLES)):
         exactly(first, second)
+
+
+@pytest.mark.parametrize("word", [-1, CONFIG.vocabulary])
+@pytest.mark.parametrize("rule", range(len(operators.EMBED)))
+def test_what_is_no_word_is_refused_under_every_rule(word, rule):
+    """Also where a rank has a few words only: it cannot take it for another's."""
+    words = held(torch.arange(16), (operators.EMBED[rule].weights,), (2,))[0]
+    inputs, weights = [torch.tensor([[word]])], [torch.ones(len(words), 16), words]
+    with pytest.raises(ValueError, match=f"^{word} is no word of a vocabulary of 16"):
+        GRAPH[0].run(inputs, weights)
+
+
+def on_a_mesh(ranks: list, choice: Choice) -> dict[str, Tensor] | None:
+    """The parts of the gradients on a mesh of these ranks, None on another rank."""
+    mesh = DeviceMesh("cpu", ranks)
+    if mesh.get_coordinate() is None:
+        return None
+    whole = dict(model().named_parameters()) | {"words": torch.arange(16)}
+    parallel = Parallel(GRAPH, choice, whole, mesh)
+    parallel.backward(parallel.loss(data()))
+    return {n: x.grad for n, x in parallel.parts.items() if x.requires_grad}
+
+
+@pytest.mark.parametrize("ranks", [[2, 3], [[0, 2], [1, 3]], [[3, 1]]])
+def test_a_mesh_need_not_be_all_ranks_in_order(world, ranks):
+    """Two rows in the order of a mesh, whose second rank may be rank 2 of the world."""
+    sizes = tuple(torch.tensor(ranks).shape)
+    choice = by_hand(GRAPH, *(SAMPLES, MEGATRON)[-len(sizes) :])
+    whole = model()
+    serial.mean_loss(whole, *data().values()).backward()
+    layouts = {n: choice[op.name].weights for op in GRAPH for n in op.weights}
+    found = world(4)(on_a_mesh, ranks, choice)
+    in_order = torch.tensor(ranks).sort().values.flatten().tolist()
+    for name, weight in whole.named_parameters():
+        parts = [found[rank][name] for rank in in_order]
+        exactly(join(parts, layouts[name], sizes), weight.grad)
+
+
+def frozen_gains(choice: Choice) -> dict[str, Tensor | None]:
+    whole = dict(model().named_parameters()) | {"words": torch.arange(16)}
+    parallel = Parallel(GRAPH, choice, whole, make_mesh((2,)))
+    parallel.parts["norm.weight"].requires_grad_(False)
+    parallel.backward(parallel.loss(data()))
+    return {name: part.grad for name, part in parallel.parts.items()}
+
+
+def test_a_frozen_weight_has_no_gradient_and_the_others_theirs(world):
+    choice = by_hand(GRAPH, SAMPLES)
+    whole = model()
+    whole.norm.weight.requires_grad_(False)
+    serial.mean_loss(whole, *data().values()).backward()
+    for gradients in world(2)(frozen_gains, choice):
+        assert gradients["norm.weight"] is None
+        for name, weight in whole.named_parameters():
+            if weight.requires_grad:
+                exactly(gradients[name], weight.grad)

@@ -136,3 +136,71 @@ def test_what_is_no_tensor_cannot_cross():
 def test_stages_and_ranks_are_as_many(world, text):
     with pytest.raises(RankError, match="3 ranks cannot run 2 stages"):
         world(3)(on_ranks, recipe(tied=True), text, CUTS[2])
+
+
+def frozen_ends(group_size: int) -> list[torch.Tensor | None]:
+    """The gradients of a rank's stage when the table at both ends does not learn."""
+    how, group = recipe(tied=True), dist.group.WORLD
+    model = serial.fresh_model(how)
+    model.embed.weight.requires_grad_(False)
+    plan = graph_cut.cut(model, words(how), before=CUTS[group_size])
+    stage, tied = graph_stages.Stage(plan, group), graph_stages.shared(plan)
+    own = graph_stages.keep_own(plan, group.rank())
+    out = stage.run(words(how))
+    stage.backward(None if out is None else out.square().sum())
+    graph_stages.sum_shared(plan, tied, group)
+    return [weight.grad for weight in own.parameters()]
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_a_frozen_table_at_both_ends_has_no_gradient(world, p):
+    model = serial.fresh_model(recipe(tied=True))
+    model.embed.weight.requires_grad_(False)
+    model(words(recipe(tied=True))).square().sum().backward()
+    expected = [x.grad for x in model.parameters() if x.requires_grad]
+    ranks = world(p)(frozen_ends, p)
+    found = [grad for gradients in ranks for grad in gradients if grad is not None]
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-14)
+
+
+def one_end_unread() -> tuple[torch.Tensor, int]:
+    """The gradient of a tied table that one stage has no part of."""
+    how, group = recipe(tied=True), dist.group.WORLD
+    plan = plan_of(how, CUTS[2])
+    tied = graph_stages.shared(plan)
+    graph_stages.keep_own(plan, group.rank())
+    name = next(name for name, stage in tied[0].items() if stage == group.rank())
+    weight = plan.module.get_parameter(name)
+    if group.rank():
+        weight.grad = torch.ones_like(weight)
+    graph_stages.sum_shared(plan, tied, group)
+    return weight.grad
+
+
+def test_a_stage_without_a_part_of_a_gradient_gets_that_of_the_other(world):
+    for total in world(2)(one_end_unread):
+        assert torch.equal(total, torch.ones_like(total))
+
+
+def elsewhere() -> list[torch.Tensor]:
+    """Gradients where the model is on the CPU, and the default device another."""
+    how, group = recipe(tied=True), dist.group.WORLD
+    plan = plan_of(how, CUTS[3])
+    stage, tied = graph_stages.Stage(plan, group), graph_stages.shared(plan)
+    own = graph_stages.keep_own(plan, group.rank())
+    tokens_here = words(how)
+    with torch.device("meta" if group.rank() else "cpu"):  # rotations are on rank 0
+        out = stage.run(tokens_here)
+        stage.backward(None if out is None else out.square().sum())
+        graph_stages.sum_shared(plan, tied, group)
+    return [weight.grad for weight in own.parameters()]
+
+
+def test_a_stage_receives_where_its_weights_are(world):
+    model = serial.fresh_model(recipe(tied=True))
+    model(words(recipe(tied=True))).square().sum().backward()
+    embed, *inner = [x.grad for x in model.parameters()]
+    (first,), middle, (last,) = world(3)(elsewhere)
+    torch.testing.assert_close(first, embed, rtol=1e-11, atol=1e-14)
+    torch.testing.assert_close(last, embed, rtol=1e-11, atol=1e-14)
+    torch.testing.assert_close(middle, inner, rtol=1e-11, atol=1e-14)

@@ -11,7 +11,7 @@ from held import held, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Partial, Shard
 from torch.distributed.tensor._redistribute import _gen_transform_infos
 
 from dlsys_code.communication.cost import of_messages
@@ -288,6 +288,16 @@ def test_names_that_are_no_placement_are_refused():
     for name in ("Q", "S", "Sx", "RR"):
         with pytest.raises(ValueError, match=f"not '{name}'"):
             layout(f"R {name}")
+
+
+@pytest.mark.parametrize("kind", ["avg", "max", "min", "product"])
+def test_a_partial_that_is_no_sum_is_refused(kind):
+    """Its terms added up would be another tensor."""
+    other = (Partial(kind),)
+    with pytest.raises(ValueError, match="none of S, R and P, which is a sum"):
+        cheapest((4,), other, (R,), (2,), item=8)
+    with pytest.raises(ValueError, match="none of S, R and P, which is a sum"):
+        cut(torch.ones(4), other, (2,))
 
 
 def too_uneven() -> str:

@@ -354,3 +354,24 @@ def test_torchs_loss_parallel_gives_the_same(world, p):
     for ours, theirs in world(p)(losses_beside_torch):
         assert ours[1].abs().max() > 0
         exactly(ours, theirs)
+
+
+def no_word(word: int) -> list[str]:
+    """What the embedding and the loss say of a token that is no word of 24."""
+    tp, tokens = dist.group.WORLD, torch.tensor([[3, word]])
+    count, said = 24 // tp.size(), []
+    for lookup in (
+        lambda: own_rows(torch.ones(count, 5), tokens, tp),
+        lambda: cross_entropy(torch.ones(1, 2, count), tokens, tp),
+    ):
+        with pytest.raises(ValueError) as caught:
+            lookup()
+        said.append(str(caught.value))
+    return said
+
+
+@pytest.mark.parametrize("word", [24, 99, -1, -100])
+def test_what_is_no_word_is_refused_before_any_message(world, word):
+    trace = world(3).trace(no_word, word)
+    assert trace.results == [[f"{word} is no word of a vocabulary of 24"] * 2] * 3
+    assert not trace.events

@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dlsys_code.introduction import serial
-from dlsys_code.introduction.gpt import GPTConfig
+from dlsys_code.introduction.gpt import GPT, GPTConfig
 from dlsys_code.primitive import ring
 from dlsys_code.system import sequence_parallel as sequence
 from dlsys_code.system import tensor_parallel as tensor
@@ -109,3 +109,35 @@ def test_neighbours_hold_the_same_head(world):
     assert first.shape == (4, 48)
     assert torch.equal(first, second) and torch.equal(third, fourth)
     assert not torch.equal(first, third)
+
+
+COMPLETE = {"tensor": copies.sum_copies, "sequence": sequence.sum_gains}
+ENDS = {"tensor": tensor.replicated, "sequence": sequence.sharded}
+
+
+def with_frozen(how: serial.Recipe) -> GPT:
+    """A model whose gains and keys do not learn, as beside an adapter."""
+    model = serial.fresh_model(how)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(not ("norm" in name or "key" in name))
+    return model
+
+
+def frozen_gradients(way: str) -> dict[str, Tensor]:
+    tp = dist.group.WORLD
+    model = tensor.TensorParallelGPT(with_frozen(recipe(2)), tp, ends=ENDS[way])
+    inputs = torch.arange(2 * T).view(2, T)
+    tensor.mean_loss(model, inputs, inputs.flip(1)).backward()
+    COMPLETE[way](model, tp)
+    return shares.whole_gradients(model, tp)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_frozen_weights_stay_without_a_gradient(world, way):
+    model = with_frozen(recipe(2))
+    inputs = torch.arange(2 * T).view(2, T)
+    serial.mean_loss(model, inputs, inputs.flip(1)).backward()
+    learning = {n: x.grad for n, x in model.named_parameters() if x.requires_grad}
+    for gradients in world(4)(frozen_gradients, way):
+        assert list(gradients) == list(learning)
+        torch.testing.assert_close(gradients, learning, rtol=1e-11, atol=1e-14)
