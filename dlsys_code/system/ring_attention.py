@@ -42,6 +42,7 @@ from dlsys_code.system.online_softmax import (
     Upstream,
     merge_,
     nothing,
+    wide,
     written_out,
 )
 from dlsys_code.world import compute
@@ -63,6 +64,7 @@ def ring_attention(
     these are.  kernel: what works on a block.  Returns (b, a, T/p, d).  Losses summed,
     as in `adjoint`.
     Errors: ValueError, before any message, for heads or tokens that cannot be shared.
+    That shapes differ between ranks is not noticed: comparing them takes a message.
     """
     check_fit(q, k, v)
     p, r, T = group.size(), group.rank(), group.size() * q.size(2)
@@ -93,9 +95,10 @@ class Ring(torch.autograd.Function):
                 k, v = block[..., keys, :]
                 more = kernel.collect(q[..., rows, :], k, v, mask=mask)
                 merge_(total.rows(rows), more)
-        ctx.save_for_backward(q, kv, *total)
+        out = total.out.to(q.dtype)
+        ctx.save_for_backward(q, kv, out, total.log_sum)
         ctx.tiles, ctx.group, ctx.kernel = tiles, group, kernel
-        return total.out
+        return out
 
     @staticmethod
     @once_differentiable
@@ -103,7 +106,7 @@ class Ring(torch.autograd.Function):
         """Send the blocks round again, and their gradients after them."""
         q, kv, out, log_sum = ctx.saved_tensors
         above = Upstream(q, out, log_sum, out_gradient)
-        dq, arrived = torch.zeros_like(q), partial(torch.zeros_like, kv)
+        dq, arrived = torch.zeros_like(wide(q)), partial(torch.zeros_like, kv)
         for source, block in travelling(kv, ctx.group):
             rows, keys, mask = ctx.tiles[source]
             with compute("gradients"):
@@ -113,7 +116,7 @@ class Ring(torch.autograd.Function):
             dkv = arrived()  # of this block, from the ranks that had it before
             dkv[..., keys, :] += torch.stack(more[1:]).sum(3, keepdim=True)
             arrived = start_shift(dkv, ctx.group)
-        return dq, arrived(), None, None, None
+        return dq.to(q.dtype), arrived(), None, None, None
 
 
 def travelling(block: Tensor, group: ProcessGroup) -> Iterator[tuple[int, Tensor]]:

@@ -296,3 +296,40 @@ def test_keys_that_do_not_fit_are_named(world, attention):
 def test_a_contiguous_layout_names_its_rest():
     with pytest.raises(ValueError, match="7 tokens cannot be cut into 2 equal pieces"):
         contiguous(7, 2, 0)
+
+
+def narrow(shape: Shape, dtype: torch.dtype) -> list[Tensor]:
+    """All of q, k, v and the gradient of the output in 16 bits; l lies above 8."""
+    return [(2 * x).to(dtype) for x in values(shape)]
+
+
+def narrow_on_a_rank(
+    attention: Callable, shape: Shape, dtype: torch.dtype
+) -> list[Tensor]:
+    mine = zigzag(shape[3], dist.get_world_size(), dist.get_rank())
+    parts = [x[:, :, mine] for x in narrow(shape, dtype)]
+    return with_gradients(partial(attention, group=dist.group.WORLD), parts)
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kernel", [written_out, fused])
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_in_16_bits_the_ring_is_as_exact_as_torch(world, p, kernel, dtype):
+    """What queries collect is not rounded to 16 bits at every block."""
+    shape = (1, 2, 1, 256, 16)
+    attention = partial(ring_attention, kernel=kernel)
+    exact = with_gradients(
+        torch_attention(True), [x.double() for x in narrow(shape, dtype)]
+    )
+    torchs = with_gradients(torch_attention(True), narrow(shape, dtype))
+    ranks = world(p)(narrow_on_a_rank, attention, shape, dtype)
+    order = whole(p, 256, zigzag)
+    for i, expected in enumerate(exact):
+        ours = torch.cat([parts[i] for parts in ranks], 2)
+        assert ours.dtype == dtype
+        limit = 1.5 * error(torchs[i], expected)
+        assert error(ours, expected[:, :, order]) < limit
