@@ -2,7 +2,8 @@
 
 Where noise is larger than the difference it is pairs that are compared.  In each round
 every contender does one step, in an order that is shuffled anew and the same on all
-ranks, each after a barrier; a sample is the time of the slowest rank::
+ranks, each after a barrier; a sample is the time until the device of the slowest rank
+has done all of it::
 
     ratio    the median over the rounds of our time / torch's in the same round,
              with the quartiles around it
@@ -57,6 +58,7 @@ def race(contenders: Mapping[str, Contender], *, rounds: int, seed: int = 0) -> 
         )
     watched = hasattr(dist.group.WORLD, "inner")
     plain = dist.new_group(backend="gloo" if watched else None)
+    device = device_of(plain)
     steps = {name: make(plain) for name, make in contenders.items()}
     seconds = {name: [] for name in steps}
     order = random.Random(seed)
@@ -64,14 +66,31 @@ def race(contenders: Mapping[str, Contender], *, rounds: int, seed: int = 0) -> 
         for name in order.sample(list(steps), len(steps)):
             dist.barrier(plain)
             with control.off():  # torch does not ask either
-                start = time.perf_counter()
+                start_s = done_s(device)
                 steps[name]()
-                spent_s = time.perf_counter() - start
+                spent_s = done_s(device) - start_s
             if number >= WARM_UP:
                 seconds[name].append(spent_s)
-    slowest = torch.tensor(list(seconds.values()), dtype=torch.float64)
+    slowest = torch.tensor([*seconds.values()], dtype=torch.float64, device=device)
     dist.all_reduce(slowest, dist.ReduceOp.MAX, group=plain)
     return dict(zip(steps, slowest.tolist(), strict=True))
+
+
+def device_of(group: ProcessGroup) -> torch.device:
+    """Return on which device a group talks: the accelerator, if it can, or the CPU."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator:
+        own = f"{accelerator.type}:{dist.get_default_backend_for_device(accelerator)}"
+        if own in dist.get_backend_config(group):  # such as "cpu:gloo,cuda:nccl"
+            return accelerator
+    return torch.device("cpu")
+
+
+def done_s(device: torch.device) -> float:
+    """Return the time [s] at which all work that a device was given is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
 
 
 def ratio(times: Times, ours: str, torchs: str) -> Ratio:
