@@ -8,7 +8,8 @@ keeps these alone, and before the matrices' gradients comes one more all-gather:
     sent        one more all-gather of b T h elements, twice in a block
 
 A branch has several first matrices (query, key, value; gate, up).  They read the same
-tokens, which are gathered for the first and let go after the last.
+tokens, which are gathered for the first and let go after the last.  If backward does
+not reach the last they stay as long as its graph; one who has read them gets new ones.
 
 Source: V. Korthikanti et al., "Reducing activation recomputation in large transformer
 models", MLSys 2023, section 4.2.2.
@@ -16,7 +17,7 @@ models", MLSys 2023, section 4.2.2.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from weakref import finalize
 
@@ -34,14 +35,14 @@ class Again:
 
     gather: Callable[[], Tensor]
     readers: int = 0
-    waiting: int = 0
+    waiting: set[int] = field(default_factory=set)
     tokens: Tensor | None = None
 
-    def read(self) -> Tensor:
-        """Return all tokens to one reader."""
-        if not self.waiting:
-            self.tokens, self.waiting = self.gather(), self.readers
-        self.waiting -= 1
+    def read(self, reader: int) -> Tensor:
+        """Return all tokens to one reader, once in a backward pass."""
+        if reader not in self.waiting:
+            self.tokens, self.waiting = self.gather(), set(range(self.readers))
+        self.waiting.remove(reader)
         tokens = self.tokens
         if not self.waiting:
             self.tokens = None
@@ -75,9 +76,9 @@ class Regather:
         again = self._made.get(id(x.untyped_storage()))
         if again is None:
             return x.detach
-        again.readers += 1
+        reader, again.readers = again.readers, again.readers + 1
         layout = x.shape, x.stride(), x.storage_offset()
-        return lambda: again.read().as_strided(*layout)
+        return lambda: again.read(reader).as_strided(*layout)
 
     def _unpack(self, kept: Callable[[], Tensor]) -> Tensor:
         return kept()

@@ -141,3 +141,35 @@ def test_one_more_gather_for_each_branch_and_the_head(world):
         trace = world(2).trace(calls_in_backward, regather)
         counts.append(sum(e.rank == 0 and "gather" in e.op for e in trace.events))
     assert counts[1] - counts[0] == 2 * 2 + 1
+
+
+def gathers_of_passes() -> tuple[list[int], list[Tensor]]:
+    """How often each of three passes gathers, of which two end early; gradients."""
+    tp, calls = dist.group.WORLD, []
+
+    def all_gather(x: Tensor, group: dist.ProcessGroup) -> Tensor:
+        calls.append(x)
+        return sequence.gather_tokens(x, group)
+
+    again = Regather(all_gather)
+    ends = partial(sequence.sharded, all_gather=again)
+    whole = GPT(GPTConfig(layers=1, **SIZES)).double()
+    model = tensor.TensorParallelGPT(whole, tp, ends=ends)
+    with again.keeping():
+        loss = tensor.mean_loss(model, *samples())
+    query, embed = model.blocks[0].attention.query.weight, model.embed.weight
+    counts = []
+    for weights in ([query], [query], [query, embed]):
+        calls.clear()
+        found = torch.autograd.grad(loss, weights, retain_graph=True)
+        counts.append(len(calls))
+    return counts, [*found, *torch.autograd.grad(loss, weights)]
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_pass_that_ended_early_leaves_nothing_to_the_next(world, p):
+    """Who has read gathers anew; a rank that failed alone would wait for the others."""
+    for (first, second, _), gradients in world(p)(gathers_of_passes):
+        assert first == second > 0
+        for found, expected in zip(gradients[:2], gradients[2:], strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
