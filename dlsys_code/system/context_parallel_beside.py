@@ -1,15 +1,16 @@
 """Ways to share a sequence, raced on the same step, and torch's own on GPUs.
 
 torch's `context_parallel` cuts the batch, its targets and their positions along the
-sequence, early and late pieces to one rank, and puts ring attention in the place of
-`scaled_dot_product_attention` while a `with` lasts.  It has none for a CPU, so there
-our ways race each other only::
+sequence, early and late pieces to one rank, and while a `with` lasts it puts another
+attention in the place of `scaled_dot_product_attention`: one that gathers all keys and
+values at once, unless it is told to pass them on.  It has none for a CPU, so there our
+ways race each other only::
 
     ring              zigzag: equal work in every step; torch's fused kernel
     ring, contiguous  the same code, the last rank has most to do
     gathered          zigzag: all keys and values at once, the same kernel
     Ulysses           all tokens of some heads, the same kernel
-    torch             torch's own, on GPUs
+    torch             torch's own, on GPUs: gathered
 
 All do the whole training step.
 

@@ -10,8 +10,9 @@ and norm, needs only T / p tokens on each rank::
 
 Each is the other's adjoint: on the way back, where there was an all-gather, the parts
 of the gradient are added up and shared out.  The bytes on the wire stay what they were;
-kept activations outside the branches fall by p.  A norm's gain has seen T / p tokens
-only, so its gradient still has to be added up: (2 L + 1) h elements, once per step.
+kept activations outside the branches fall by p, but for the tokens gathered at the
+entrance of each, which stay whole.  A norm's gain has seen T / p tokens only, so its
+gradient still has to be added up: (2 L + 1) h elements, once per step.
 
 Source: V. Korthikanti et al., "Reducing activation recomputation in large transformer
 models", MLSys 2023, section 4.2.2.

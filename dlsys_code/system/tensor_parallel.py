@@ -12,8 +12,10 @@ of them does on all tokens.  Every rank ends with the same loss, which counts on
 
 For b sequences of T tokens of width h, a block all-reduces b T h elements twice forward
 and twice backward, the embedding once forward and the head once backward; the loss 3 b
-T elements.  No product can begin before the all-reduce in front of it ends.  Weights,
-their gradients and the optimizer's states fall by p, but for the norms'.
+T elements.  Forward, no product can begin before the all-reduce in front of it ends;
+backward, a weight's gradient could, but waits here too.  Weights, their gradients and
+the optimizer's states fall by p, but for the norms'; while it is cut, a rank has the
+whole model twice.
 
 Source: M. Shoeybi et al., "Megatron-LM: training multi-billion parameter language
 models using model parallelism", arXiv:1909.08053 (2019), section 3.
