@@ -92,7 +92,7 @@ EXERCISES: dict[str, Exercise] = {
         fault=counts.fault_of_order,
         shown="units = {}".format,
         hints=[
-            "正向从 0 到 units - 1，每个收集一次；用完就释放。",
+            "正向从 0 到 units - 1，每个全收集一次；用完就释放。",
             "反向最先用到的是哪个单元？看第 3 节的图里第二个橙色三角在哪一行。",
             "反向：先是 0，再从 units - 1 倒着到 1。",
         ],
